@@ -1,0 +1,1 @@
+"""Discover what a workload does, and the smallest KubeArmor policy that will not break it."""
