@@ -1,10 +1,10 @@
-"""What one row of a behaviour dataset means: the vocabulary and the Arrow schemas.
+r"""What one row of a behaviour dataset means: the vocabulary and the Arrow schemas.
 
 One row is one distinct behaviour of one actor in one unit and phase, with a count; never one row a raw event. The
 schemas here are the contract between whoever records and whoever learns; `SCHEMA_VERSION` travels in the metadata
 of every Parquet file and changes whenever a column changes its meaning.
 
-Paths are byte strings in the kernel. `path` is their text: bytes that are no UTF-8 appear as ``\\xNN``, and only then
+Paths are byte strings in the kernel. `path` is their text: bytes that are no UTF-8 appear as ``\xNN``, and only then
 `path_raw` holds the bytes themselves, so nothing is lost and two different files never share both columns.
 """
 
@@ -199,7 +199,7 @@ BEHAVIOURS = pa.schema(_IDENTITY + _ACTOR + _OPERATION + _TALLY)
   executable of the process that started this one, as it was at that moment.
 - `path`: file operations and exec: the object, seen from the root of the actor's mount namespace. Sockets: the unix
   path (an abstract one begins with ``@``). `path_raw`: see the module's text.
-- `interpreter`, `script`: an exec through ``#!``: then `path` is the interpreter that runs, `script` what was asked for.
+- `interpreter`, `script`: an exec through ``#!``: `path` is the interpreter that runs, `script` what was asked for.
 - `argv`: one bounded, redacted sample; never part of what makes a behaviour distinct.
 - `address`, `port`: the peer of connect, send and accept (accept: one sample), the own address of bind and listen.
 - `owner_match`: whether the file belonged to the actor's file-system uid.
