@@ -1,0 +1,98 @@
+"""Podman, with or without root: its conmons, their bundles, and containers.json and images.json of its storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from collectors import procs
+from collectors.runtimes import Container, Listing
+from collectors.runtimes.bundle import Bundle, cgroup_of, labels_in, moment, monitored
+
+__all__ = ["listing"]
+
+_SECONDS = 5
+_BINARIES = ("/usr/bin/podman", "/usr/local/bin/podman", "/run/podman", "/var/lib/containers/storage")
+
+
+def listing(tree: str) -> Listing:
+    """Podman's running containers, of all users whose files may be read."""
+    bundles = [b for b in monitored() if b.annotations.get("io.container.manager") == "libpod"]
+    labels = _labels(bundles)
+    containers = []
+    for bundle in bundles:
+        if process := procs.read(bundle.pid):
+            container = _with_storage(_container(bundle, process, tree), bundle.directory)
+            containers.append(replace(container, labels=labels.get(bundle.id, {})))
+    return Listing("podman", bool(containers) or any(Path(p).exists() for p in _BINARIES), containers)
+
+
+def _container(bundle: Bundle, process: procs.Process, tree: str) -> Container:
+    kube = bundle.annotations
+    return Container(
+        id=bundle.id,
+        runtime="podman",
+        name=bundle.name or bundle.id[:12],
+        pid=bundle.pid,
+        cgroup=cgroup_of(process, bundle.id, tree),
+        created=moment(kube.get("io.kubernetes.cri-o.Created")),
+        started=process.started,
+    )
+
+
+def _with_storage(container: Container, directory: Path) -> Container:
+    """Adds image and digest from the storage around the bundle: ``STORE/DRIVER-containers/ID/userdata``."""
+    holder = directory.parent.parent
+    kind = holder.name.removesuffix("-containers")
+    entry = _entry(holder / "containers.json", container.id)
+    facts = labels_in(entry.get("metadata"))
+    image_id = entry.get("image") or ""
+    image = _entry(holder.parent / f"{kind}-images" / "images.json", image_id) if image_id else {}
+    digest = image.get("digest")
+    names = entry.get("names") or [None]
+    return replace(
+        container,
+        name=facts.get("name") or names[0] or container.name,
+        image=facts.get("image-name") or None,
+        image_digest=digest if isinstance(digest, str) and digest.startswith("sha") else None,
+    )
+
+
+def _labels(bundles: list[Bundle]) -> dict[str, dict[str, str]]:
+    """Labels by container id: they are in podman's database alone, so podman is asked, once for each of root's stores.
+
+    The containers of other users are left out, since asking about them would mean to run podman as those users.
+    """
+    podman = shutil.which("podman")
+    stores: dict[tuple[Path, Path, str], list[str]] = {}
+    for bundle in bundles:
+        holder, runs = bundle.directory.parent.parent, bundle.run_directory.parent.parent
+        if bundle.owner == 0 == os.geteuid():
+            driver = holder.name.removesuffix("-containers")
+            stores.setdefault((holder.parent, runs.parent, driver), []).append(bundle.id)
+    found = {}
+    for (store, run, driver), ids in stores.items() if podman else ():
+        place = ["--root", str(store), "--runroot", str(run), "--storage-driver", driver]
+        command = [str(podman), *place, "container", "inspect", "--format", "{{.Id}} {{json .Config.Labels}}", *ids]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        for line in done.stdout.splitlines():
+            container_id, _, labels = line.partition(" ")
+            found[container_id] = labels_in(labels)
+    return found
+
+
+def _entry(path: Path, wanted: str) -> dict[str, Any]:
+    try:
+        entries = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    found = (e for e in entries if isinstance(e, dict) and e.get("id") == wanted)
+    return next(found, {}) if isinstance(entries, list) else {}
