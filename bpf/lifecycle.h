@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Programs that every back end has: which tasks are watched, and what they execute.
+ *
+ *   sched_process_fork   a watched task's child is watched; a task cloned into a watched cgroup is
+ *   cgroup_attach_task   a task that comes into a watched cgroup is watched
+ *   sched_process_exec   the executable as the kernel resolved it, after all interpreters; ends the runtime's phase
+ *   sched_process_exit   forgets the process
+ *   signal_generate      a request to stop begins the shutdown phase
+ */
+#ifndef DISCOVER_LIFECYCLE_H
+#define DISCOVER_LIFECYCLE_H
+
+#include "observe.h"
+#include "object.h"
+
+#define SIGINT 2
+#define SIGQUIT 3
+#define SIGTERM 15
+
+static __always_inline __u16 entering_mode(__u64 cgroup)
+{
+	struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &cgroup);
+
+	return c && c->main ? MODE_ENTERING : MODE_RUNTIME_INIT;
+}
+
+static __always_inline void watch(__u32 tgid, struct task *fresh)
+{
+	if (bpf_map_update_elem(&tasks, &tgid, fresh, BPF_ANY))
+		lose(fresh->cgroup, LOSS_MAP_FULL);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 parent_tgid = BPF_CORE_READ(parent, tgid);
+	__u32 tgid = BPF_CORE_READ(child, tgid);
+	struct task fresh = {}, *p;
+	struct kernfs_node *node;
+	bool target;
+	__u64 cgroup;
+
+	if (tgid == parent_tgid)
+		return 0;
+	p = bpf_map_lookup_elem(&tasks, &parent_tgid);
+	if (p) {
+		fresh.exe = p->exe;
+		fresh.parent_exe = p->exe;
+		fresh.mode = p->mode;
+		fresh.cgroup = p->cgroup;
+	} else if (track_host && parent_tgid != self) {
+		fresh.mode = MODE_WORKLOAD;
+	}
+	node = BPF_CORE_READ(cgroup_of(child), kn);
+	cgroup = BPF_CORE_READ(node, id);
+	target = is_target(node);
+	if (!p && !target && !(track_host && parent_tgid != self))
+		return 0;
+	know_cgroup(number_of(child));
+	if (!p || (target && cgroup != p->cgroup))
+		fresh.cgroup = cgroup;
+	if (target && !p)
+		fresh.mode = entering_mode(cgroup);
+	fresh.tty = BPF_CORE_READ(child, signal, tty) != 0;
+	watch(tgid, &fresh);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_attach, struct cgroup *destination, const char *path, struct task_struct *task)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct kernfs_node *node = BPF_CORE_READ(cgroup_of(task), kn);
+	__u64 cgroup = BPF_CORE_READ(node, id);
+	struct task *t, fresh = {};
+
+	if (!is_target(node) && !track_host)
+		return 0;
+	t = bpf_map_lookup_elem(&tasks, &tgid);
+	if (t && t->cgroup == cgroup)
+		return 0;
+	know_cgroup(number_of(task));
+	if (t) {
+		t->cgroup = cgroup;
+		t->actor = 0;
+		return 0;
+	}
+	if (track_host && tgid == self)
+		return 0;
+	fresh.cgroup = cgroup;
+	fresh.mode = track_host ? MODE_WORKLOAD : entering_mode(cgroup);
+	fresh.tty = BPF_CORE_READ(task, signal, tty) != 0;
+	watch(tgid, &fresh);
+	return 0;
+}
+
+/* Does the executable lie in the task's own mount namespace, and is that the container's? */
+static __always_inline bool from_own_mounts(struct task_struct *task, struct vfsmount *mnt)
+{
+	struct mnt_namespace *own = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	struct mnt_namespace *file = BPF_CORE_READ(mount_of(mnt), mnt_ns);
+
+	if (own != file)
+		return false;
+	return !own_mounts_needed || BPF_CORE_READ(own, ns.inum) != host_mount_namespace;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct task *t = watched();
+	struct request q = {};
+	struct file *file = BPF_CORE_READ(bprm, file);
+	const char *filename = BPF_CORE_READ(bprm, filename);
+	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	unsigned long start, length;
+	__u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
+	struct given *g = bpf_map_lookup_elem(&strings, &zero);
+	__u64 script = 0;
+
+	if (!t || !g)
+		return 0;
+	t->actor = 0;
+	t->tty = BPF_CORE_READ(task, signal, tty) != 0;
+	if ((t->mode == MODE_RUNTIME_INIT || t->mode == MODE_ENTERING) && from_own_mounts(task, mnt)) {
+		if (t->mode == MODE_ENTERING) {
+			t->mode = t->tty ? MODE_SESSION : MODE_PROBE;
+		} else {
+			struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &t->cgroup);
+
+			t->mode = MODE_WORKLOAD;
+			if (c && !c->main)
+				c->main = tgid;
+		}
+	}
+	if (BPF_CORE_READ(bprm, interp) != filename) { /* through #!: what was asked for, by its name */
+		long got = bpf_probe_read_kernel_str(g, PATH_LONG, filename);
+
+		if (got > 0) {
+			q.key.op = OP_EXEC;
+			about_given(&q, task, AT_FDCWD, g, got);
+			script = commit(&q, t, task);
+			__builtin_memset(&q, 0, sizeof(q));
+		}
+	}
+	q.key.op = OP_EXEC;
+	about_file(&q, file);
+	q.key.object[3] ^= script;
+	q.script = script;
+	start = BPF_CORE_READ(task, mm, arg_start);
+	length = BPF_CORE_READ(task, mm, arg_end) - start;
+	if (length > PATH_SHORT)
+		length = PATH_SHORT;
+	if (length && !bpf_probe_read_user(g, length & (2 * PATH_SHORT - 1), (void *)start)) {
+		q.given = g;
+		q.given_length = length;
+	}
+	commit(&q, t, task);
+	t->exe = executable_of((__u64)file);
+	t->actor = 0;
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct task *t;
+	struct cgroup_state *c;
+
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return 0;
+	t = bpf_map_lookup_elem(&tasks, &tgid);
+	if (!t)
+		return 0;
+	c = bpf_map_lookup_elem(&cgroups, &t->cgroup);
+	if (c && c->main == tgid) {
+		struct record *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+
+		c->main = 0;
+		if (r) {
+			fill_kind(&r->head, RECORD_MAIN_EXIT, bpf_ktime_get_ns());
+			r->head.cgroup = t->cgroup;
+			r->head.tgid = tgid;
+			bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+		}
+	}
+	bpf_map_delete_elem(&tasks, &tgid);
+	return 0;
+}
+
+SEC("tp_btf/signal_generate")
+int BPF_PROG(on_signal, int sig, void *info, struct task_struct *task)
+{
+	__u32 tgid;
+	struct task *t;
+	struct cgroup_state *c;
+
+	if (sig != SIGTERM && sig != SIGINT && sig != SIGQUIT)
+		return 0;
+	tgid = BPF_CORE_READ(task, tgid);
+	t = bpf_map_lookup_elem(&tasks, &tgid);
+	if (!t)
+		return 0;
+	c = bpf_map_lookup_elem(&cgroups, &t->cgroup);
+	if (c && c->main == tgid && (c->phase == PHASE_START_UP || c->phase == PHASE_STEADY)) {
+		c->phase = PHASE_SHUTDOWN;
+		__sync_fetch_and_add(&state.generation, 1);
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What a request is about: an open file, a name in a directory, a name as the program gave it, a socket. */
+#ifndef DISCOVER_OBJECT_H
+#define DISCOVER_OBJECT_H
+
+#include "observe.h"
+
+#define AT_FDCWD -100
+#define AF_UNSPEC 0
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+
+static __always_inline void about_path(struct request *q, struct dentry *dentry, struct vfsmount *mnt)
+{
+	struct dentry_core core = {};
+	struct inode *inode;
+	__u32 owner;
+
+	read_dentry(&core, dentry);
+	inode = core.inode;
+	q->dentry = dentry;
+	q->mnt = mnt;
+	q->inode = inode;
+	q->key.object[0] = (__u64)core.parent;
+	q->key.object[1] = core.hash_len;
+	q->key.object[3] = (__u64)mnt;
+	if (!inode)
+		return;
+	q->key.object[2] = BPF_CORE_READ(inode, i_ino);
+	owner = BPF_CORE_READ(inode, i_uid.val);
+	q->flags |= FLAG_OWNER_KNOWN;
+	if (owner == (__u32)bpf_get_current_uid_gid())
+		q->flags |= FLAG_OWNER;
+	q->key.flags = q->flags;
+}
+
+static __always_inline void about_file(struct request *q, struct file *file)
+{
+	struct path path;
+
+	bpf_probe_read_kernel(&path, sizeof(path), &file->f_path);
+	about_path(q, path.dentry, path.mnt);
+}
+
+static __always_inline struct file *file_of(struct task_struct *task, int fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files, *file = 0;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	files = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
+/* Of what lies in `strings` on this CPU. */
+__noinline __u64 string_hash(__u32 length)
+{
+	__u32 zero = 0;
+	struct given *g = bpf_map_lookup_elem(&strings, &zero);
+	__u64 hash = 0xcbf29ce484222325ull, nothing = 0;
+
+	if (!g)
+		return 0;
+	if (length > PATH_LONG)
+		length = PATH_LONG;
+	bpf_probe_read_kernel((char *)g + length, sizeof(nothing), &nothing); /* whole words, so nothing stale in the last */
+	for (__u32 i = 0; i < PATH_LONG / 8; i++) {
+		if (i * 8 >= length)
+			break;
+		hash = (hash ^ g->words[i]) * 0xff51afd7ed558ccdull;
+		hash ^= hash >> 32;
+	}
+	return hash ^ length;
+}
+
+/* `length` includes the terminating NUL. */
+static __always_inline void about_given(struct request *q, struct task_struct *task, int dirfd, struct given *g,
+					__u32 length)
+{
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct path base = {};
+
+	if (length > PATH_LONG)
+		length = PATH_LONG;
+	if (length == PATH_LONG)
+		q->flags |= FLAG_GIVEN_CUT;
+	if ((g->words[0] & 0xff) == '/') {
+		bpf_probe_read_kernel(&base, sizeof(base), &fs->root);
+	} else if (dirfd == AT_FDCWD) {
+		bpf_probe_read_kernel(&base, sizeof(base), &fs->pwd);
+	} else {
+		struct file *directory = file_of(task, dirfd);
+
+		if (directory)
+			bpf_probe_read_kernel(&base, sizeof(base), &directory->f_path);
+	}
+	q->given = g;
+	q->given_length = length ? length - 1 : 0;
+	q->flags |= q->key.error ? FLAG_ASKED : FLAG_JOINED;
+	q->dentry = base.dentry;
+	q->mnt = base.mnt;
+	q->key.object[0] = (__u64)base.dentry;
+	q->key.object[1] = string_hash(q->given_length);
+	q->key.object[3] = (__u64)base.mnt;
+	q->key.flags = q->flags;
+}
+
+static __always_inline struct socket *socket_of(struct file *file)
+{
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != 0140000)
+		return 0;
+	return BPF_CORE_READ(file, private_data);
+}
+
+/* Family, type and protocol of a socket, as the key and as the record have them. */
+static __always_inline void about_socket(struct request *q, struct socket *socket)
+{
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+
+	q->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	q->type = BPF_CORE_READ(socket, type);
+	q->protocol = BPF_CORE_READ(sk, sk_protocol);
+	q->key.object[0] = q->family | (__u64)q->type << 16 | (__u64)q->protocol << 32;
+}
+
+/* The address of a sockaddr that lies in `g`, `length` bytes of it. A relative unix path is joined to `task`'s. */
+static __always_inline void about_address(struct request *q, struct task_struct *task, struct given *g, __u32 length)
+{
+	__u16 family = g->words[0] & 0xffff;
+
+	if (family == AF_INET && length >= 8) {
+		q->port = __builtin_bswap16(g->words[0] >> 16);
+		q->address[0] = g->words[0] >> 32;
+	} else if (family == AF_INET6 && length >= 24) {
+		q->port = __builtin_bswap16(g->words[0] >> 16);
+		q->address[0] = g->words[1];
+		q->address[1] = g->words[2];
+	} else if (family == AF_UNIX && length > 2) {
+		__u8 first = g->words[0] >> 16;
+
+		if (length > 110)
+			length = 110;
+		q->given = g; /* with the family in front, which user space takes off */
+		q->given_length = length;
+		q->key.object[3] = string_hash(length);
+		if (first && first != '/') {
+			struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+			q->dentry = BPF_CORE_READ(fs, pwd.dentry);
+			q->mnt = BPF_CORE_READ(fs, pwd.mnt);
+			q->flags |= FLAG_JOINED;
+			q->key.object[1] = (__u64)q->dentry;
+			q->key.object[2] = (__u64)q->mnt;
+			return;
+		}
+	}
+	q->key.object[0] |= (__u64)family << 48;
+	q->key.object[1] = q->address[0];
+	q->key.object[2] = q->address[1];
+	if (family != AF_UNIX)
+		q->key.object[3] = q->port;
+}
+
+/* The own address and port of a socket; with `peer`, also a sample of the other side's address. */
+static __always_inline void about_own_address(struct request *q, struct socket *socket, bool peer)
+{
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+
+	if (q->family == AF_INET || q->family == AF_INET6)
+		q->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	q->key.object[2] = q->port;
+	if (q->family == AF_INET) {
+		__u32 address = peer ? BPF_CORE_READ(sk, __sk_common.skc_daddr) :
+				       BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+
+		q->address[0] = address;
+	} else if (q->family == AF_INET6) {
+		if (peer)
+			bpf_core_read(q->address, 16, &sk->__sk_common.skc_v6_daddr);
+		else
+			bpf_core_read(q->address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+	}
+	if (peer) {
+		q->flags |= FLAG_PEER_SAMPLE;
+		return;
+	}
+	q->key.object[1] = q->address[0];
+	q->key.object[3] = q->address[1];
+}
+
+/* The path that a bound unix socket has; read from the kernel's copy. */
+static __always_inline void about_unix_name(struct request *q, struct socket *socket, struct given *g)
+{
+	struct unix_sock *u = (struct unix_sock *)BPF_CORE_READ(socket, sk);
+	struct unix_address *address = BPF_CORE_READ(u, addr);
+	__u32 length;
+
+	if (!address)
+		return;
+	length = BPF_CORE_READ(address, len);
+	if (length <= 2 || length > 110)
+		return;
+	if (bpf_probe_read_kernel(g, length & 127, (char *)&address->len + sizeof(int))) /* the name follows */
+		return;
+	q->given = g;
+	q->given_length = length;
+	q->key.object[3] = string_hash(length);
+}
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The set of behaviours, kept in the kernel.
+ *
+ * A program fills a `struct request` and calls commit(). If the set has the key, a counter is all that changes: no
+ * path is resolved, no string copied, no lock taken. If not, a record is reserved in the ring first, then the key is
+ * inserted, then the record is submitted: what is in the set has always been told. Whatever goes wrong on the way is
+ * counted for the cgroup in which it happened, and the key stays out, so that the next occurrence is told.
+ *
+ * A file's key is its name's hash, its directory, its inode number and its mount: cheap to read, and a hard link, a
+ * second mount or a reused inode number is another key. A directory renamed above leaves all of these as they are, so
+ * each entry also has the hash of the names above, compared again whenever anything was renamed or mounted since.
+ */
+#ifndef DISCOVER_OBSERVE_H
+#define DISCOVER_OBSERVE_H
+
+#include "kernel.h"
+#include "record.h"
+#include "walk.h"
+
+#define EEXIST 17
+
+/* Set before loading. */
+const volatile __u32 track_host = 0;	      /* every task, but those of `self` */
+const volatile __u32 self = 0;		      /* the recorder's own tgid */
+const volatile __u32 own_mounts_needed = 0;   /* a container: its runtime is done once it executes from its own mounts */
+const volatile __u64 host_mount_namespace = 0; /* inode number of the recorder's; 0: unknown */
+const volatile __s32 subsystem = -1;	      /* index in css_set.subsys of the v1 controller that tells containers apart */
+const volatile __u64 rename_lock_address = 0; /* the kernel's own sequence count of renames, where kallsyms has it */
+const volatile __u64 mount_lock_address = 0;
+const volatile __u32 raw = 0;
+
+/* Read and written by user space while running. */
+struct {
+	__u64 epoch;	  /* of renames and mounts, as far as system calls show them */
+	__u32 generation; /* of phases */
+	__u32 unused;
+	__u64 lost_anywhere[LOSS_CAUSES]; /* where not even the cgroup could be noted */
+	__u64 raw_lost;
+	__u64 raw_sent;
+} state;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} long_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 12);
+} raw_events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 19);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct behaviour_key);
+	__type(value, struct behaviour);
+} behaviours SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 16);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct task);
+} tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 16);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct actor_key);
+	__type(value, __u64);
+} actors SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 16);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64);
+} executables SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 14);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct cgroup_state);
+} cgroups SEC(".maps");
+
+struct { /* cgroups to watch, with all below them; filled by user space */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 12);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} targets SEC(".maps");
+
+struct given {
+	__u64 words[PATH_LONG / 8 + 8];
+};
+
+struct { /* a program's string; used at system calls' exits only, which cannot be preempted */
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct given);
+} strings SEC(".maps");
+
+const struct record *anchor_record __attribute__((unused));
+const struct long_record *anchor_long_record __attribute__((unused));
+const struct raw_record *anchor_raw_record __attribute__((unused));
+
+DEFINE_WALK(walk_short, struct record, PATH_SHORT, WALK_DEPTH_SHORT)
+DEFINE_WALK(walk_long, struct long_record, PATH_LONG, WALK_DEPTH_LONG)
+
+struct request {
+	struct behaviour_key key;
+	struct dentry *dentry; /* the object, or the directory that `given` is relative to; 0: no path */
+	struct vfsmount *mnt;
+	struct inode *inode;
+	const struct given *given;
+	__u64 script; /* the behaviour that is the script of this interpreter's exec */
+	__u32 given_length;
+	__u16 flags;
+	__u16 family;
+	__u16 type;
+	__u16 protocol;
+	__u16 port;
+	__u16 unused;
+	__u64 address[2];
+};
+
+static __always_inline void lose(__u64 cgroup, __u32 cause)
+{
+	struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &cgroup);
+
+	if (cause >= LOSS_CAUSES)
+		return;
+	if (c)
+		__sync_fetch_and_add(&c->lost[cause], 1);
+	else
+		__sync_fetch_and_add(&state.lost_anywhere[cause], 1);
+}
+
+/* Unique for as long as no CPU takes two records in one nanosecond; 5.10 has no atomic that returns a value. */
+static __always_inline __u64 new_id(__u64 now)
+{
+	return now << 8 | (bpf_get_smp_processor_id() & 0xff);
+}
+
+static __always_inline __u64 epoch_now(void)
+{
+	__u64 epoch = state.epoch;
+	__u32 sequence = 0;
+
+	if (rename_lock_address) {
+		bpf_probe_read_kernel(&sequence, sizeof(sequence), (void *)rename_lock_address);
+		epoch += (__u64)sequence << 20;
+	}
+	if (mount_lock_address) {
+		bpf_probe_read_kernel(&sequence, sizeof(sequence), (void *)mount_lock_address);
+		epoch += (__u64)sequence << 40;
+	}
+	return epoch;
+}
+
+static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup_subsys_state *css = 0;
+
+	if (subsystem < 0)
+		return BPF_CORE_READ(set, dfl_cgrp);
+	bpf_core_read(&css, sizeof(css), &set->subsys[subsystem & 15]);
+	return BPF_CORE_READ(css, cgroup);
+}
+
+static __always_inline struct kernfs_node *parent_node(struct kernfs_node *node)
+{
+	struct kernfs_node___6_15 *newer = (void *)node;
+
+	if (bpf_core_field_exists(newer->__parent))
+		return BPF_CORE_READ(newer, __parent);
+	return BPF_CORE_READ(node, parent);
+}
+
+#include "actor.h"
+
+/* A request on its way to user space, kept here for the time of the telling: a function of its own takes no pointers. */
+struct telling {
+	struct request request;
+	struct task task;
+	__u64 chain;
+	__u64 epoch;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 10);
+	__type(key, __u64);
+	__type(value, struct telling);
+} tellings SEC(".maps");
+
+static __always_inline void count_raw(__u64 id)
+{
+	struct raw_record *r;
+
+	if (!raw)
+		return;
+	r = bpf_ringbuf_reserve(&raw_events, sizeof(*r), 0);
+	if (!r) {
+		__sync_fetch_and_add(&state.raw_lost, 1);
+		return;
+	}
+	r->id = id;
+	r->when = bpf_ktime_get_ns();
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	__sync_fetch_and_add(&state.raw_sent, 1);
+}
+
+static __always_inline void count(struct behaviour *b)
+{
+	__sync_fetch_and_add(&b->count, 1);
+	b->last = bpf_jiffies64();
+	count_raw(b->id);
+}
+
+static __always_inline void fill_head(struct record_head *head, struct request *q, struct task *t, __u64 now)
+{
+	head->id = new_id(now);
+	head->when = now;
+	head->kind = RECORD_BEHAVIOUR;
+	head->actor = q->key.actor;
+	head->cgroup = t->cgroup;
+	head->exe = q->script;
+	head->parent_exe = 0;
+	head->uid = t->uid;
+	head->tgid = bpf_get_current_pid_tgid() >> 32;
+	head->op = q->key.op;
+	head->access = q->key.access;
+	head->error = q->key.error;
+	head->flags = q->flags;
+	head->family = q->family;
+	head->type = q->type;
+	head->protocol = q->protocol;
+	head->port = q->port;
+	__builtin_memcpy(head->address, q->address, sizeof(head->address));
+	head->given_length = q->given_length;
+	head->path_at = 0xffff;
+	head->mode = 0;
+	head->fs[0] = 0;
+	if (q->inode) {
+		struct inode *inode = q->inode;
+		const char *name = BPF_CORE_READ(inode, i_sb, s_type, name);
+
+		head->mode = BPF_CORE_READ(inode, i_mode);
+		bpf_probe_read_kernel_str(head->fs, sizeof(head->fs), name);
+	}
+	if (q->dentry)
+		head->flags |= walk_flags(q->dentry, q->mnt);
+}
+
+/* The id under which the set has the behaviour now: `id`, or another's who was faster; 0: lost, and counted. */
+static __always_inline __u64 enter_set(struct request *q, struct task *t, __u64 id, __u64 chain, __u64 epoch)
+{
+	struct behaviour fresh = {.id = id, .count = 1, .chain = chain, .epoch = epoch};
+	long error;
+
+	fresh.last = bpf_jiffies64();
+	error = bpf_map_update_elem(&behaviours, &q->key, &fresh, BPF_NOEXIST);
+	if (!error) {
+		count_raw(id);
+		return id;
+	}
+	if (error == -EEXIST) {
+		struct behaviour *b = bpf_map_lookup_elem(&behaviours, &q->key);
+
+		if (b) {
+			count(b);
+			return b->id;
+		}
+	}
+	lose(t->cgroup, LOSS_MAP_FULL);
+	return 0;
+}
+
+static __always_inline __u64 settle(struct telling *g, void *record, __u64 id)
+{
+	__u64 known = enter_set(&g->request, &g->task, id, g->chain, g->epoch);
+
+	if (known == id)
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	else
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+	return known;
+}
+
+__noinline __u64 tell_long(void)
+{
+	__u64 self_id = bpf_get_current_pid_tgid();
+	struct telling *g = bpf_map_lookup_elem(&tellings, &self_id);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct long_record *r;
+	__u32 length;
+
+	if (!g)
+		return 0;
+	r = bpf_ringbuf_reserve(&long_events, sizeof(*r), 0);
+	if (!r) {
+		lose(g->task.cgroup, LOSS_RING_FULL);
+		return 0;
+	}
+	fill_head(&r->head, &g->request, &g->task, bpf_ktime_get_ns());
+	if (g->request.dentry && walk_long(r, task, g->request.dentry, g->request.mnt)) {
+		r->head.flags |= FLAG_PATH_CUT;
+		lose(g->task.cgroup, LOSS_PATH_TRUNCATED);
+	}
+	length = g->request.given_length;
+	if (length > PATH_LONG)
+		length = PATH_LONG;
+	if (length)
+		bpf_probe_read_kernel(r->given, length, g->request.given);
+	return settle(g, r, r->head.id);
+}
+
+__noinline __u64 tell_short(void)
+{
+	__u64 self_id = bpf_get_current_pid_tgid();
+	struct telling *g = bpf_map_lookup_elem(&tellings, &self_id);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct record *r;
+	__u32 length;
+
+	if (!g)
+		return 0;
+	length = g->request.given_length;
+	if (length > PATH_SHORT)
+		return tell_long();
+	r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	if (!r) {
+		lose(g->task.cgroup, LOSS_RING_FULL);
+		return 0;
+	}
+	fill_head(&r->head, &g->request, &g->task, bpf_ktime_get_ns());
+	if (g->request.dentry && walk_short(r, task, g->request.dentry, g->request.mnt)) {
+		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
+		return tell_long();
+	}
+	if (length)
+		bpf_probe_read_kernel(r->given, length, g->request.given);
+	return settle(g, r, r->head.id);
+}
+
+static __always_inline __u64 tell(struct request *q, struct task *t, __u64 chain, __u64 epoch)
+{
+	struct telling telling = {.chain = chain, .epoch = epoch};
+	__u64 self_id = bpf_get_current_pid_tgid(), id;
+
+	telling.request = *q;
+	telling.task = *t;
+	if (bpf_map_update_elem(&tellings, &self_id, &telling, BPF_ANY)) {
+		lose(t->cgroup, LOSS_MAP_FULL);
+		return 0;
+	}
+	id = tell_short();
+	bpf_map_delete_elem(&tellings, &self_id);
+	return id;
+}
+
+/* The id of the behaviour; 0: lost, and counted. */
+static __noinline __u64 commit(struct request *q, struct task *t, struct task_struct *task)
+{
+	struct behaviour *b;
+	__u64 chain = 0, epoch = 0;
+
+	if (!q || !t)
+		return 0;
+	q->key.actor = actor_of(t, task);
+	if (!q->key.actor)
+		return 0;
+	b = bpf_map_lookup_elem(&behaviours, &q->key);
+	if (!q->dentry) {
+		if (b) {
+			count(b);
+			return b->id;
+		}
+		return tell(q, t, 0, 0);
+	}
+	epoch = epoch_now();
+	if (b && b->epoch == epoch) {
+		count(b);
+		return b->id;
+	}
+	chain = chain_hash((__u64)q->dentry, (__u64)q->mnt);
+	if (b && b->chain != chain) {
+		q->key.variant = chain;
+		b = bpf_map_lookup_elem(&behaviours, &q->key);
+	}
+	if (b) {
+		b->epoch = epoch;
+		count(b);
+		return b->id;
+	}
+	return tell(q, t, chain, epoch);
+}
+
+#endif
