@@ -68,10 +68,9 @@ class Machine:
             str(vng),
             *("--run", str(kernel.image()), "--disable-kvm", "--force-9p"),
             *("--user", "root", "--cpus", str(CPUS), "--memory", MEMORY, "--cwd", str(ROOT)),
-            # A second serial line keeps what the kernel says; virtme-ng throws the first one away.
-            *("--append", f"lsm={LSM}", "--append", "console=ttyS1 loglevel=5"),
+            *("--append", f"lsm={LSM}", "--append", "loglevel=5"),
             *("--rwdir", str(share)),
-            "--qemu-opts=" + shlex.join(["-serial", f"file:{self.console}", *_fast_share()]),
+            "--qemu-opts=" + shlex.join([*_kept_console(self.console), *_fast_share()]),
             "--",
             shlex.join(command),  # on the kernel's command line: keep it short
         ]
@@ -103,7 +102,7 @@ class Machine:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def last_words(self, lines: int = 30) -> str:
+    def last_words(self, lines: int = 60) -> str:
         """Return the ends of both logs, for the report of a guest that died."""
         parts = []
         for path in (self.log, self.console):
@@ -111,6 +110,11 @@ class Machine:
             tail = "\n".join(text.replace("\r", "").splitlines()[-lines:])
             parts.append(f"--- end of {path} ---\n{tail}")
         return "\n".join(parts)
+
+
+def _kept_console(path: Path) -> list[str]:
+    """Return QEMU's options that send the kernel's console to a file; virtme-ng would throw it away."""
+    return ["-set", f"chardev.console.path={path}"]
 
 
 def _fast_share() -> list[str]:

@@ -54,7 +54,7 @@ class GuestRun:
         where = f" during {self._running}" if self._running else ""
         why = f"kernel {self._kernel.version}: {why}{where}\n{machine.last_words()}"
         for nodeid in self._owed:
-            self._fail(nodeid, why if nodeid == self._running else _NEVER_RAN)
+            self._fail(nodeid, _ENDED_IT if nodeid == self._running else _NEVER_RAN)
         raise GuestError(why)
 
     def _follow(self, machine: boot.Machine) -> str | None:
@@ -94,6 +94,8 @@ class GuestRun:
             self._running = ""
         else:
             report = config.hook.pytest_report_from_serializable(config=config, data=line["report"])
+            if isinstance(report.longrepr, list):  # a skip's (file, line, reason): JSON has no tuples
+                report.longrepr = tuple(report.longrepr)
             if report.when == "teardown" and report.nodeid in self._owed:
                 self._owed.remove(report.nodeid)
             self._pass_on(hook, report)
@@ -112,6 +114,7 @@ class GuestRun:
         self._pass_on(self._item.ihook, _report(nodeid, (file, None, name or file), text, 0.0))
 
 
+_ENDED_IT = "the guest ended during this test; boot[…] says how"
 _NEVER_RAN = "not run: the guest ended before; boot[…] says why"
 
 
