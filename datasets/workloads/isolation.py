@@ -23,10 +23,11 @@ def wrapped(command: Sequence[str]) -> list[str]:
     return ["unshare", "--mount", "--net", "--propagation", "private", "--", *command]
 
 
-def enter(mounts: Mapping[str, str], scratch: Path, fresh: bool) -> None:
+def enter(mounts: Mapping[str, str], scratch: Path, fresh: bool, cover_run: bool = True) -> None:
     """Brings loopback up and covers ``/run``, ``/tmp``, the resolver's files and each of `mounts` (folder → owner).
 
-    What stands behind a covered folder lives below `scratch` and outlives the unit; with `fresh` it starts empty.
+    With `cover_run` false ``/run`` stays the machine's, which a container runtime needs. What stands behind a covered
+    folder lives below `scratch` and outlives the unit; with `fresh` it starts empty.
     Raises `WorkloadError` where the machine lacks a folder that the package would have made.
     """
     _run("ip", "link", "set", "lo", "up")
@@ -46,7 +47,8 @@ def enter(mounts: Mapping[str, str], scratch: Path, fresh: bool) -> None:
             own(behind, owner)
         _run("mount", "--bind", str(behind), path)
     Path("/tmp").chmod(0o1777)
-    _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    if cover_run:
+        _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
 
 
 def _run(*command: str) -> None:

@@ -23,7 +23,7 @@ from . import clients, isolation, load_workload, processes
 from .plan import Unit
 from .workload import Run, Workload, WorkloadError
 
-__all__ = ["main", "run_unit"]
+__all__ = ["FINISH", "LONGEST", "main", "run_unit", "software_version"]
 
 LONGEST = 120
 """Seconds after which the recorder ends by itself, should this program be gone by then."""
@@ -59,13 +59,12 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
             raise WorkloadError(f"{unit.name}: {error}; {log} ends: {_tail(log)}") from error
     if recorder and status != 0:
         raise WorkloadError(f"{unit.name}: the recorder ended with exit code {status}; {log} ends: {_tail(log)}")
-    version = subprocess.run(workload.version, capture_output=True, text=True, check=False)
     return {
         "unit": unit.as_json(),
         "fresh": fresh,
         "ready_after": round(took, 3),
         "seconds": round(time.monotonic() - began, 2),
-        "version": (version.stdout + version.stderr).strip().splitlines()[0],
+        "version": software_version(workload),
         "kernel": os.uname().release,
     }
 
@@ -92,6 +91,12 @@ def _live(workload: Workload, unit: Unit, rng: random.Random, started: int, scra
     if not processes.wait_gone(pid, 10.0):
         raise WorkloadError(f"process {pid} did not end within 10 s of being told to")
     return took
+
+
+def software_version(workload: Workload) -> str:
+    """The first line in which the software says its version."""
+    said = subprocess.run(workload.version, capture_output=True, text=True, check=False)
+    return (said.stdout + said.stderr).strip().splitlines()[0]
 
 
 def _environment() -> dict[str, str]:

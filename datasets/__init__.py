@@ -1,0 +1,1 @@
+"""Small real recordings, and what makes them."""

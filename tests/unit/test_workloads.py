@@ -1,0 +1,183 @@
+"""The plans by which datasets are recorded, and what the script does with the recordings."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datasets import make
+from datasets.workloads import NAMES, clients, load_workload, processes, recordings
+from datasets.workloads.plan import LEAST, Unit, plan, plan_idle
+from datasets.workloads.workload import DRILLS, WorkloadError
+from models.behaviour import LOSSES, UNITS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_kind_of_load_comes_up_in_three_units(name: str) -> None:
+    units = make.planned(name, None)
+    seen = Counter(kind for unit in units for kind in unit.kinds)
+    assert set(seen) == set(load_workload(name).kinds)
+    assert min(seen.values()) >= LEAST
+    assert all(unit.kinds and len(set(unit.kinds)) == len(unit.kinds) for unit in units)
+
+
+def test_the_numbers_of_units_are_those_that_were_asked_for() -> None:
+    counts = {name: len(make.planned(name, None)) for name in make.DATASETS}
+    assert sorted(counts[name] >= 20 for name in NAMES) == [False, False, True, True, True]
+    assert all(counts[name] >= 6 for name in NAMES)
+    assert counts["nginx-idle"] == 12
+    assert counts["nginx-shell"] == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_drill_and_restarts_occur_and_a_unit_ends_once(name: str) -> None:
+    workload, units = load_workload(name), make.planned(name, None)
+    drilled = {drill for unit in units for drill in unit.drills}
+    assert drilled >= set(workload.drills) - {"stop"}
+    assert drilled <= set(DRILLS)
+    assert not any({"stop", "crash"} <= set(unit.drills) for unit in units)
+    assert not units[0].continues
+    assert "stop" in workload.drills
+    assert any(unit.continues for unit in plan(workload, 20))
+
+
+def test_a_plan_is_the_same_every_time_and_its_seeds_differ() -> None:
+    workload = load_workload("nginx")
+    assert plan(workload, 20) == plan(workload, 20)
+    assert plan(workload, 20, seed=2) != plan(workload, 20)
+    seeds = [unit.seed for unit in (*plan(workload, 20), *plan_idle(workload, 12))]
+    assert len(set(seeds)) == 32
+
+
+def test_too_few_units_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 units"):
+        plan(load_workload("redis"), LEAST - 1)
+
+
+def test_an_idle_unit_has_no_load_and_says_so() -> None:
+    (unit, *_) = plan_idle(load_workload("nginx"), 3)
+    assert unit.kinds == ()
+    assert unit.drills == ()
+    assert unit.notes()[0] == "load: none (idle)"
+
+
+@pytest.mark.parametrize("unit", plan(load_workload("pyweb"), 4), ids=lambda unit: unit.name)
+def test_a_unit_survives_json(unit: Unit) -> None:
+    assert Unit.from_json(json.loads(json.dumps(unit.as_json()))) == unit
+
+
+def test_every_client_program_and_software_is_in_the_list_of_packages() -> None:
+    text = (ROOT / "datasets/workloads/packages.txt").read_text()
+    listed = {line for line in text.splitlines() if line and not line.startswith("#")}
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", line) for line in listed)
+    assert {"nginx-light", "postgresql-15", "redis-server", "gunicorn", "python3-flask", "nodejs", "wrk"} <= listed
+
+
+def test_unknown_workloads_are_refused() -> None:
+    with pytest.raises(KeyError):
+        load_workload("apache")
+
+
+def test_a_failing_client_ends_the_unit_with_its_last_words() -> None:
+    with pytest.raises(WorkloadError, match="exit 3: gone wrong"):
+        clients.tool("sh", "-c", "echo gone wrong >&2; exit 3")
+    with pytest.raises(WorkloadError, match="no-such-client is not installed"):
+        clients.tool("no-such-client")
+
+
+def test_the_services_answer_http_and_names() -> None:
+    question = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01"
+    sent: list[bytes] = []
+
+    class Link:
+        def sendto(self, answer: bytes, _: object) -> None:
+            sent.append(answer)
+
+    clients._Names((question, Link()), ("127.0.0.1", 1), None)  # type: ignore[arg-type]
+    assert sent[0][:2] == question[:2]
+    assert sent[0].endswith(b"\x00\x04\x7f\x00\x00\x01")
+
+
+def test_a_form_holds_its_file() -> None:
+    body, kind = clients.multipart("file", "a.txt", b"content", "b0")
+    assert body.startswith(b"--b0\r\n")
+    assert body.endswith(b"content\r\n--b0--\r\n")
+    assert kind == "multipart/form-data; boundary=b0"
+
+
+def test_processes_are_found_below_their_ancestor_and_seen_to_end() -> None:
+    executable = str(Path(shutil.which("sleep") or "/bin/sleep").resolve())
+    parent = subprocess.Popen(["sh", "-c", "sleep 30; true"])
+    try:
+        pid = processes.find(parent.pid, executable, timeout=5)
+        assert pid in list(processes.descendants(parent.pid))
+        assert processes.alive(parent.pid)
+        assert not processes.wait_gone(parent.pid, 0.1)
+    finally:
+        for child in processes.children(parent.pid):
+            subprocess.run(["kill", str(child)], check=True)
+        parent.wait(5)
+    assert not processes.alive(parent.pid)
+    assert processes.find(parent.pid, executable, timeout=1) is None
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    unit = {"unit": "u1", "workload": "nginx", "notes": ["from the recorder"]}
+    pq.write_table(pa.Table.from_pylist([unit], schema=UNITS), tmp_path / "units.parquet")
+    return tmp_path
+
+
+def test_notes_are_added_once_and_the_schema_stays(recording: Path) -> None:
+    unit = Unit("nginx", 3, 99, ("static", "proxy"), ("reload",), continues=True)
+    recordings.annotate(recording, unit)
+    recordings.annotate(recording, unit)
+    table = pq.read_table(recording / "units.parquet", partitioning=None)
+    assert table.schema.equals(UNITS)
+    assert table.column("notes").to_pylist() == [
+        ["from the recorder", "load: static", "load: proxy", "drill: reload", "state: restart", "seed: 99"]
+    ]
+
+
+def test_losses_are_added_up_by_cause(recording: Path) -> None:
+    assert recordings.losses(recording) == {}
+    counted = [("u1", "ring-full", 2), ("u2", "ring-full", 3), ("u1", "unresolved", 0)]
+    rows = [dict(zip(("unit", "cause", "count"), row, strict=True)) for row in counted]
+    pq.write_table(pa.Table.from_pylist(rows, schema=LOSSES), recording / "losses.parquet")
+    assert recordings.losses(recording) == {"ring-full": 5}
+
+
+def test_an_unfinished_recording_is_an_error(recording: Path) -> None:
+    with pytest.raises(WorkloadError, match="no behaviours"):
+        recordings.rows(recording)
+
+
+def test_a_failed_merge_leaves_the_old_dataset(tmp_path: Path) -> None:
+    old = tmp_path / "nginx"
+    old.mkdir()
+    (old / "kept").touch()
+    with pytest.raises(WorkloadError, match="exit code 1"):
+        recordings.merge(["false"], [tmp_path], old)
+    assert (old / "kept").exists()
+
+
+def test_a_unit_that_loses_events_is_recorded_again_and_then_reported(tmp_path: Path, monkeypatch) -> None:
+    runs: list[int] = []
+    unit = Unit("nginx", 0, 1, ("static",))
+    monkeypatch.setattr(make, "_run", lambda *_: runs.append(1) or {"version": "1", "kernel": "6"})
+    monkeypatch.setattr(recordings, "losses", lambda _: {"ring-full": 1} if len(runs) < 2 else {})
+    monkeypatch.setattr(recordings, "rows", lambda _: 7)
+    monkeypatch.setattr(recordings, "annotate", lambda *_: None)
+    options = make.Options(tmp_path, ("discover",), None, 1, again=False)
+    done = make.record_unit("nginx", unit, options)
+    assert (done["attempts"], done["lost"], done["rows"]) == (2, {}, 7)
+    assert make.record_unit("nginx", unit, options)["kept"]
+    assert len(runs) == 2
