@@ -107,6 +107,8 @@ class Access:
     """Arguments of an exec including ``argv[0]``; None if unknown."""
     overlay: bool = False
     """The object lives on overlayfs (a file of the image): the kernel fires ``file_open`` twice for it."""
+    copy_up: bool = False
+    """The first write to a file of the image: overlayfs copies it up through a temporary file of another path."""
     family: int = socket.AF_INET
     type: int = 0
     """``SOCK_*`` without flags. Connections and the rest carry the socket's."""

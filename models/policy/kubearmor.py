@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from models.policy.access import NETWORK_OPS, Access, Op
 from models.policy.decision import ALLOWED, DEFAULT_POSTURE, EACCES, Alert, Decision, Verdict
@@ -40,6 +41,8 @@ __all__ = ["KubeArmorRuleset"]
 
 LOOP = 64
 """Directories are looked for at the slashes among the first 64 bytes of a path."""
+COPY_UP = "/overlay/work/work/#0"
+"""Stands for overlayfs's temporary file, ``<work directory on the host>/work/#<inode>``: only a rule on / holds it."""
 PATH_HOOKS = {
     Op.UNLINK: "FILE_UNLINK",
     Op.RENAME_FROM: "FILE_RENAME",
@@ -58,8 +61,7 @@ STREAM, DGRAM, RAW, SEQPACKET = 1, 2, 3, 5
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one hook did: whether it refused, the key that decided, and whether it sent an event."""
 
     denied: bool
@@ -116,6 +118,8 @@ class KubeArmorRuleset:
             if access.create:
                 yield self._path_hook(access, access.path, Op.MKNOD)
             yield from self._opened(access)
+            if access.copy_up:
+                yield from self._copied_up(access)
             if access.truncate and not access.create:
                 yield self._path_hook(access, access.path, Op.TRUNCATE)
             if access.write:
@@ -143,6 +147,13 @@ class KubeArmorRuleset:
             # overlayfs opens the layer's file with the credentials of whoever mounted it: root, who owns only its own
             mounter = replace(access, uid=0, owner_match=bool(access.owner_match) and access.uid == 0)
             yield self._file(mounter, access.path, "FILE_OPEN")
+
+    def _copied_up(self, access: Access) -> Iterator[Outcome]:
+        """Judge overlayfs copying a file up: it reads the layer's, and writes a temporary file beside the layers."""
+        mounter = replace(access, uid=0, owner_match=True)
+        yield self._file(mounter, access.path, "FILE_OPEN")
+        for hook in ("FILE_OPEN", "FILE_PERMISSION", "FILE_PERMISSION"):
+            yield self._file(mounter, COPY_UP, hook)
 
     def _path_hook(self, access: Access, path: str, op: Op) -> Outcome:
         outcome = self._file(access, path, PATH_HOOKS[op], op)

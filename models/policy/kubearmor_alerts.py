@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from models.policy.decision import DEFAULT_POSTURE, Alert
 from models.policy.model import Action
@@ -50,8 +51,7 @@ WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What the enforcer's ring carries up."""
 
     operation: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from models.policy.model import Action
 from models.policy.names import CAPABILITIES, PROTOCOLS, SOCKET_TYPES, capability_name
@@ -52,6 +53,7 @@ def _cut(text: str, size: int) -> str:
     return text if len(raw) <= size else raw[:size].decode("utf-8", "surrogateescape")
 
 
+@lru_cache(maxsize=1 << 16)
 def kernel_path(path: str) -> str:
     """Return a path as the kernel side has it for a look-up: the last twenty names, then the first 199 bytes."""
     if path.count("/") > PATH_COMPONENTS:

@@ -15,6 +15,7 @@ posture decides; a Block rule that does not deny it only steps aside: Block neve
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -201,7 +202,7 @@ class WrittenRuleset:
         if op is Op.SEND:
             return self._dns(access) if access.dns else ALLOWED
         cells = self.network.search(_socket_keys(access), access.source, together=True)
-        return self._settle(access, PolicyClass.NETWORK, cells, f"type={access.type} protocol={access.protocol}")
+        return self._settle(access, PolicyClass.NETWORK, cells, _socket_text(access))
 
     # -- classes -------------------------------------------------------------------------------------------------
 
@@ -307,6 +308,17 @@ def _network_key(word: str) -> tuple[str, str | int]:
     if word in PROTOCOLS:
         return "protocol", PROTOCOLS[word]
     return ("type", SOCKET_TYPES[word]) if word in SOCKET_TYPES else ("all", "")
+
+
+_FAMILIES = {number: name for name, number in vars(socket).items() if name.startswith("AF_")}
+_TYPES = {number: f"SOCK_{name.upper()}" for name, number in SOCKET_TYPES.items()}
+_PROTOCOLS = {number: name.upper() for name, number in PROTOCOLS.items()}
+
+
+def _socket_text(access: Access) -> str:
+    family = _FAMILIES.get(access.family, access.family)
+    protocol = _PROTOCOLS.get(access.protocol, access.protocol)
+    return f"domain={family} type={_TYPES.get(access.type, access.type)} protocol={protocol}"
 
 
 def _socket_keys(access: Access) -> list[tuple[str, str | int]]:
