@@ -17,7 +17,7 @@ done
 # The same files, but cached (see ../boot.py), where Python and the programs under test live. Not /usr as a whole: the
 # guest's kernel modules are in /usr/lib, which is an overlay of virtme-ng's.
 mount -t 9p -o ro,version=9p2000.L,trans=virtio,cache=loose,msize=512000 cached /run/cached
-for folder in /usr/bin /usr/sbin /usr/libexec /usr/share /usr/local /usr/lib/*-linux-gnu /usr/lib/python3* /usr/lib/llvm-* \
+for folder in /usr/bin /usr/sbin /usr/include /usr/libexec /usr/share /usr/local /usr/lib/*-linux-gnu /usr/lib/python3* /usr/lib/llvm-* \
   /usr/lib/gcc /usr/lib/postgresql; do
   [ ! -d "/run/cached$folder" ] || mount --bind "/run/cached$folder" "$folder"
 done
