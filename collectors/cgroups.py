@@ -80,8 +80,10 @@ class Hierarchy:
 
         Raises `CgroupError` when the mount shows another part of the tree, as in a container that sees only itself.
         """
-        below = posixpath.relpath(path, self.root)
-        if ".." in below.split("/"):
+        root = self.root.rstrip("/") + "/"
+        # `..` stands for cgroups above the root of our cgroup namespace, whose names are not shown.
+        below = (path.rstrip("/") + "/").removeprefix(root).rstrip("/")
+        if not (path.rstrip("/") + "/").startswith(root) or ".." in below.split("/"):
             raise CgroupError(
                 f"cgroup {path} lies outside of what is mounted at {self.mount} (the part below {self.root})",
                 "run on the host, or mount the host's /sys/fs/cgroup into this container",

@@ -22,7 +22,7 @@ from typing import Self
 
 from collectors.cgroups import parse_membership
 
-__all__ = ["Handle", "Process", "boot_id", "descendants", "read", "snapshot", "start_of", "started_at"]
+__all__ = ["Handle", "Process", "ancestors", "boot_id", "descendants", "read", "snapshot", "start_of", "started_at"]
 
 _PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -120,6 +120,16 @@ def descendants(pid: int, processes: Iterable[Process] | None = None) -> list[Pr
         # A parent is at least as old as its children; a younger one has the reused pid of somebody else's parent.
         tree += [c for c in children[process.pid] if c.start >= process.start and c.pid != process.pid]
     return tree
+
+
+def ancestors(pid: int) -> set[int]:
+    """The pid itself and those of the processes above it."""
+    found: set[int] = set()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        stat = _stat(pid)
+        pid = 0 if stat is None else stat.ppid
+    return found
 
 
 class Handle:

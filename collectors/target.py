@@ -61,9 +61,9 @@ class Target:
     """What to watch.
 
     `kind` is command, pid, cgroup, systemd, container, pod or host. `hierarchy` is ``unified`` or the v1 controller in
-    whose tree `cgroups` lie. `pids` are the processes when it was resolved; for a pid target, whose `cgroups` are empty,
-    they are what is watched, together with all that they start. `root_pid` is a process inside the workload's mount
-    namespace (None for a command not yet started).
+    whose tree `cgroups` lie. `pids` are the processes when it was resolved; for a pid target, whose `cgroups` are
+    empty, they are what is watched, together with all that they start. `root_pid` is a process inside the workload's
+    mount namespace (None for a command not yet started).
     """
 
     kind: str

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-__all__ = ["RUNTIMES", "Container", "Listing", "list_containers"]
+__all__ = ["RUNTIMES", "Container", "Listing", "list_containers", "remembered"]
 
 RUNTIMES = ("podman", "docker", "containerd", "crio")
 
@@ -23,6 +23,7 @@ class Container:
     `pid` is its first process (pid of this namespace), `cgroup` its cgroup's path in the tree that was asked for, None
     where it is not known. `labels` are the container's, in Kubernetes with the pod's among them. `pod_name`,
     `namespace`, `pod_uid` and `name` are Kubernetes' where `pod_uid` is set; `sandbox` marks a pod's pause container.
+    `owner` is the uid whose runtime it is: what a user's runtime says binds nobody else.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Container:
     pod_uid: str | None = None
     sandbox_id: str | None = None
     sandbox: bool = False
+    owner: int = 0
 
     @property
     def title(self) -> str:
@@ -69,3 +71,11 @@ def list_containers(tree: str, only: str | None = None) -> list[Listing]:
         "crio": crio.listing,
     }
     return [lister(tree) for name, lister in listers.items() if only in {None, name}]
+
+
+def remembered(container_id: str) -> Container | None:
+    """A container that has ended but that a runtime of root still knows; its `pid` is 0 and its `cgroup` None."""
+    from collectors.runtimes import containerd, docker, podman  # noqa: PLC0415
+
+    found = (ask(container_id) for ask in (podman.remembered, docker.remembered, containerd.remembered))
+    return next((container for container in found if container is not None), None)

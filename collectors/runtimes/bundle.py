@@ -3,7 +3,7 @@
 A conmon names the bundle, the pid file and the container's name in its arguments, so containers are found in whatever
 storage they live, rootless ones too. Arguments can be made up by anybody, so a conmon counts only when it runs in our
 mount namespace, and as the owner of the bundle (or root); the pid it names only when that process is in a cgroup that
-names the container.
+names the container, and for a user's conmon only when it is in a user namespace of that user.
 """
 
 from __future__ import annotations
@@ -44,8 +44,16 @@ class Bundle:
     annotations: dict[str, str]
 
 
-def read_bundle(directory: Path) -> dict[str, str] | None:
-    """The annotations of the bundle in `directory`; None when there is none, or it is no JSON object."""
+@dataclass(frozen=True)
+class Config:
+    """What is read of a ``config.json``: annotations, and ``linux.cgroupsPath`` (a path, or ``slice:prefix:name``)."""
+
+    annotations: dict[str, str]
+    cgroups_path: str
+
+
+def read_bundle(directory: Path) -> Config | None:
+    """The configuration in `directory`; None when there is none, or it is no JSON object."""
     try:
         with (directory / "config.json").open("rb") as file:
             config = json.loads(file.read(_LIMIT))
@@ -53,7 +61,9 @@ def read_bundle(directory: Path) -> dict[str, str] | None:
         return None
     if not isinstance(config, dict):
         return None
-    return labels_in(config.get("annotations"))
+    linux = config.get("linux")
+    path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+    return Config(labels_in(config.get("annotations")), path if isinstance(path, str) else "")
 
 
 def labels_in(value: Any) -> dict[str, str]:
@@ -71,8 +81,8 @@ def cgroup_of(process: procs.Process, container_id: str, tree: str) -> str | Non
     path = process.cgroups.get(tree)
     if path is None:
         return None
-    claims = [claim.root for claim in name_of(path).claims if claim.id == container_id]
-    return claims[-1] if claims else None
+    # The outermost: a container may make cgroups of its own name below its own.
+    return next((claim.root for claim in name_of(path).claims if claim.id == container_id), None)
 
 
 def running_as(pid: int, container_id: str) -> procs.Process | None:
@@ -105,9 +115,22 @@ def monitored() -> Iterator[Bundle]:
             pid = int(Path(pid_file).read_text())
         except (OSError, ValueError):
             continue
-        annotations = read_bundle(Path(directory))
-        if annotations is not None and running_as(pid, container_id):
-            yield Bundle(container_id, name, pid, Path(directory), Path(pid_file).parent, process.uid, annotations)
+        config = read_bundle(Path(directory))
+        if config is None or running_as(pid, container_id) is None or not _may_own(process.uid, pid):
+            continue
+        yield Bundle(container_id, name, pid, Path(directory), Path(pid_file).parent, process.uid, config.annotations)
+
+
+def _may_own(uid: int, pid: int) -> bool:
+    """Whether a runtime of user `uid` can have started `pid`: its user namespace maps that user, and not root."""
+    if uid == 0:
+        return True
+    try:
+        ranges = [line.split() for line in Path(f"/proc/{pid}/uid_map").read_text().splitlines()]
+    except OSError:
+        return False
+    outside = [range(int(first), int(first) + int(count)) for _, first, count in ranges]
+    return any(uid in ids for ids in outside) and not any(0 in ids for ids in outside)
 
 
 def digest_in(reference: str | None) -> str | None:

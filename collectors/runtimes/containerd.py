@@ -8,17 +8,20 @@ carry the pod's labels only in containerd's own database, so those need ``ctr`` 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from collectors import procs
 from collectors.runtimes import Container, Listing
-from collectors.runtimes.bundle import cgroup_of, digest_in, labels_in, read_bundle
+from collectors.runtimes.bundle import cgroup_of, digest_in, labels_in, moment, read_bundle
 
-__all__ = ["container_from", "listing", "listing_at"]
+__all__ = ["container_from", "listing", "listing_at", "remembered"]
 
 _STATES = {
     "/run/containerd": "/run/containerd/containerd.sock",
@@ -51,7 +54,7 @@ def listing_at(state: Path, socket: str, tree: str) -> Listing:
         return Listing("containerd", True, [], f"{state} may not be read by this user")
     pods: dict[str, dict[str, str]] = {}
     for directory in directories:
-        annotations = read_bundle(directory)
+        config = read_bundle(directory)
         try:
             pid = int((directory / "init.pid").read_text())
             created = datetime.fromtimestamp((directory / "config.json").stat().st_mtime, UTC)
@@ -59,40 +62,63 @@ def listing_at(state: Path, socket: str, tree: str) -> Listing:
             continue
         process = procs.read(pid)
         # The process is older than its pid file: a younger one has only the same pid.
-        if annotations is None or process is None or not _wrote(directory / "init.pid", process):
+        if config is None or process is None or not _wrote(directory / "init.pid", process):
             continue
-        container = container_from(directory, annotations, process, created, tree)
+        container = container_from(directory.name, config.annotations, process, created, tree)
         if container.sandbox_id and container.sandbox_id not in pods:
             pods[container.sandbox_id] = answers.labels(directory.parent.name, container.sandbox_id)
         own = answers.labels(directory.parent.name, container.id)
         digest = container.image_digest or answers.digest(directory.parent.name, container.image)
         labels = {**pods.get(container.sandbox_id or "", {}), **own}
-        containers.append(_completed(container, labels, digest))
+        cgroup = container.cgroup or _below(process.cgroups.get(tree), config.cgroups_path)
+        labels |= container.labels
+        containers.append(replace(container, labels=labels, image_digest=digest, cgroup=cgroup))
     return Listing("containerd", bool(containers) or Path(socket).exists(), containers)
 
 
-def _completed(container: Container, labels: Mapping[str, str], digest: str | None) -> Container:
-    from dataclasses import replace  # noqa: PLC0415
+def remembered(container_id: str) -> Container | None:
+    """A container that has ended but is still in containerd's database, which takes ``ctr`` to read."""
+    for socket in filter(os.path.exists, _STATES.values()):
+        answers = _Ctr(socket)
+        for namespace in answers.namespaces():
+            if (facts := answers.facts(namespace, container_id)) is None:
+                continue
+            spec = facts.get("Spec")
+            notes = labels_in(spec.get("annotations")) if isinstance(spec, dict) else {}
+            container = container_from(container_id, notes, None, moment(facts.get("CreatedAt")), "")
+            image = container.image or (str(facts["Image"]) if facts.get("Image") else None)
+            pod = answers.labels(namespace, container.sandbox_id) if container.sandbox_id else {}
+            labels = pod | labels_in(facts.get("Labels"))
+            digest = container.image_digest or answers.digest(namespace, image)
+            return replace(container, image=image, labels=labels, image_digest=digest)
+    return None
 
-    return replace(container, labels={**labels, **container.labels}, image_digest=digest)
+
+def _below(path: str | None, configured: str) -> str | None:
+    """The configured cgroup, for ids that no path gives away, if the process really is in it."""
+    if path is None or len(configured) < 2 or not configured.startswith("/"):
+        return None
+    return configured if path == configured or path.startswith(configured + "/") else None
 
 
 def container_from(
-    directory: Path, annotations: Mapping[str, str], process: procs.Process, created: datetime, tree: str
+    container_id: str,
+    annotations: Mapping[str, str],
+    process: procs.Process | None,
+    created: datetime | None,
+    tree: str,
 ) -> Container:
     """What a task's bundle says; outside of Kubernetes the id serves as name unless nerdctl gave one."""
-    container_id = directory.name
-    cgroup = cgroup_of(process, container_id, tree)
     return Container(
         id=container_id,
         runtime="containerd",
         name=annotations.get(_CRI + "container-name") or annotations.get("nerdctl/name") or container_id,
-        pid=process.pid,
-        cgroup=cgroup or process.cgroups.get(tree),
+        pid=process.pid if process else 0,
+        cgroup=cgroup_of(process, container_id, tree) if process else None,
         image=annotations.get(_CRI + "image-name") or None,
         image_digest=digest_in(annotations.get(_CRI + "image-name")),
         created=created,
-        started=process.started,
+        started=process.started if process else None,
         namespace=annotations.get(_CRI + "sandbox-namespace"),
         pod_name=annotations.get(_CRI + "sandbox-name"),
         pod_uid=annotations.get(_CRI + "sandbox-uid"),
@@ -131,11 +157,19 @@ class _Ctr:
 
     def labels(self, namespace: str, container_id: str) -> dict[str, str]:
         """The labels of a container or sandbox."""
+        return labels_in((self.facts(namespace, container_id) or {}).get("Labels"))
+
+    def facts(self, namespace: str, container_id: str) -> dict[str, Any] | None:
+        """What the daemon's database has on a container, running or not."""
         try:
-            facts = json.loads(self._run("-n", namespace, "containers", "info", container_id) or "{}")
+            facts = json.loads(self._run("-n", namespace, "containers", "info", container_id) or "null")
         except ValueError:
-            return {}
-        return labels_in(facts.get("Labels")) if isinstance(facts, dict) else {}
+            return None
+        return facts if isinstance(facts, dict) else None
+
+    def namespaces(self) -> list[str]:
+        """The namespaces of this containerd, without docker's."""
+        return [name for name in self._run("namespaces", "ls", "-q").split() if name != "moby"]
 
     def digest(self, namespace: str, image: str | None) -> str | None:
         """The digest of an image by its name (``ctr images ls``: REF TYPE DIGEST ...)."""

@@ -29,21 +29,23 @@ def listing(tree: str) -> Listing:
     bundles = {bundle.id: bundle for bundle in monitored()}
     for directory in _RUN.glob("*-containers/*/userdata"):
         container_id = directory.parent.name
-        if container_id in bundles or (annotations := read_bundle(directory)) is None:
+        if container_id in bundles or (config := read_bundle(directory)) is None:
             continue
         try:
             pid = int((directory / "pidfile").read_text())
         except (OSError, ValueError):
             continue
         if running_as(pid, container_id):
-            bundles[container_id] = Bundle(container_id, "", pid, directory, directory, 0, annotations)
+            bundles[container_id] = Bundle(container_id, "", pid, directory, directory, 0, config.annotations)
     ours = [b for b in bundles.values() if b.annotations.get("io.container.manager") == "cri-o"]
     pods = {b.id: labels_in(b.annotations.get(_CRIO + "Labels")) for b in ours}
     containers = [container_from(b, p, tree, pods) for b in ours if (p := procs.read(b.pid))]
     return Listing("crio", bool(containers) or any(Path(p).exists() for p in _SOCKETS), containers)
 
 
-def container_from(bundle: Bundle, process: procs.Process, tree: str, pods: dict[str, dict[str, str]]) -> Container:
+def container_from(
+    bundle: Bundle, process: procs.Process | None, tree: str, pods: dict[str, dict[str, str]]
+) -> Container:
     """What a bundle's annotations say; `pods` maps sandbox ids to the labels of their pods."""
     notes = bundle.annotations
     sandbox_id = notes.get(_CRIO + "SandboxID")
@@ -55,12 +57,12 @@ def container_from(bundle: Bundle, process: procs.Process, tree: str, pods: dict
         runtime="crio",
         name=notes.get("io.kubernetes.container.name") or bundle.name,
         pid=bundle.pid,
-        cgroup=cgroup_of(process, bundle.id, tree),
+        cgroup=cgroup_of(process, bundle.id, tree) if process else None,
         image=notes.get(_CRIO + "ImageName") or None,
         image_digest=next((d for r in references if (d := digest_in(r))), None),
         labels=pods.get(sandbox_id or "", {}) | labels_in(notes.get(_CRIO + "Labels")),
         created=moment(notes.get(_CRIO + "Created")),
-        started=process.started,
+        started=process.started if process else None,
         namespace=notes.get("io.kubernetes.pod.namespace"),
         pod_name=notes.get("io.kubernetes.pod.name"),
         pod_uid=notes.get("io.kubernetes.pod.uid"),

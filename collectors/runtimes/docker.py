@@ -14,7 +14,7 @@ from collectors import procs
 from collectors.runtimes import Container, Listing
 from collectors.runtimes.bundle import cgroup_of, digest_in, labels_in, moment, running_as
 
-__all__ = ["listing", "listing_at"]
+__all__ = ["listing", "listing_at", "remembered"]
 
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 _TIMEOUT = 5.0
@@ -46,10 +46,26 @@ def _get(path: str, resource: str) -> Any:
 
 def listing(tree: str) -> Listing:
     """Docker's running containers; the socket of ``DOCKER_HOST`` if that is a unix one, else the usual places."""
+    place = _place()
+    return Listing("docker", False) if place is None else listing_at(place, tree)
+
+
+def _place() -> str | None:
     host = os.environ.get("DOCKER_HOST", "")
     places = [host.removeprefix("unix://")] if host.startswith("unix://") else list(_SOCKETS)
-    place = next((p for p in places if Path(p).is_socket()), None)
-    return Listing("docker", False) if place is None else listing_at(place, tree)
+    return next((p for p in places if Path(p).is_socket()), None)
+
+
+def remembered(container_id: str) -> Container | None:
+    """A container of docker's that has ended and was not removed."""
+    place = _place()
+    if place is None:
+        return None
+    try:
+        facts = _get(place, f"/containers/{urllib.parse.quote(container_id, safe='')}/json")
+        return _container(facts, None, "", _digest(place, facts["Image"]))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None
 
 
 def listing_at(place: str, tree: str) -> Listing:
@@ -76,7 +92,7 @@ def listing_at(place: str, tree: str) -> Listing:
     return Listing("docker", True, containers)
 
 
-def _container(facts: dict[str, Any], process: procs.Process, tree: str, digest: str | None) -> Container:
+def _container(facts: dict[str, Any], process: procs.Process | None, tree: str, digest: str | None) -> Container:
     labels = labels_in(facts["Config"].get("Labels"))
     pod_name = labels.get("io.kubernetes.pod.name")
     kube_name = labels.get("io.kubernetes.container.name")
@@ -84,13 +100,13 @@ def _container(facts: dict[str, Any], process: procs.Process, tree: str, digest:
         id=facts["Id"],
         runtime="docker",
         name=kube_name if pod_name and kube_name else str(facts["Name"]).removeprefix("/"),
-        pid=process.pid,
-        cgroup=cgroup_of(process, facts["Id"], tree),
+        pid=process.pid if process else 0,
+        cgroup=cgroup_of(process, facts["Id"], tree) if process else None,
         image=facts["Config"].get("Image"),
         image_digest=digest_in(facts["Config"].get("Image")) or digest,
         labels=labels,
         created=moment(facts.get("Created")),
-        started=moment(facts["State"].get("StartedAt")) or process.started,
+        started=moment(facts["State"].get("StartedAt")) or (process.started if process else None),
         namespace=labels.get("io.kubernetes.pod.namespace"),
         pod_name=pod_name,
         pod_uid=labels.get("io.kubernetes.pod.uid"),

@@ -6,15 +6,16 @@ import json
 import os
 import shutil
 import subprocess
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from collectors import procs
-from collectors.runtimes import Container, Listing
-from collectors.runtimes.bundle import Bundle, cgroup_of, labels_in, moment, monitored
+from collectors.runtimes import Container, Listing, crio
+from collectors.runtimes.bundle import Bundle, cgroup_of, labels_in, moment, monitored, read_bundle
 
-__all__ = ["listing"]
+__all__ = ["listing", "remembered"]
 
 _SECONDS = 5
 _BINARIES = ("/usr/bin/podman", "/usr/local/bin/podman", "/run/podman", "/var/lib/containers/storage")
@@ -32,16 +33,45 @@ def listing(tree: str) -> Listing:
     return Listing("podman", bool(containers) or any(Path(p).exists() for p in _BINARIES), containers)
 
 
-def _container(bundle: Bundle, process: procs.Process, tree: str) -> Container:
+def remembered(container_id: str) -> Container | None:
+    """A container of podman's or CRI-O's that has ended, from its bundle in root's storage."""
+    for root in _storage_roots():
+        for directory in root.glob(f"*-containers/{container_id}/userdata"):
+            config = read_bundle(directory)
+            if config is None:
+                continue
+            bundle = Bundle(container_id, "", 0, directory, Path(), 0, config.annotations)
+            if config.annotations.get("io.container.manager") == "cri-o":
+                return crio.container_from(bundle, None, "", {})
+            return _with_storage(_container(bundle, None, ""), directory)
+    return None
+
+
+def _storage_roots() -> list[Path]:
+    """Where root's containers lie: containers-storage.conf(5), and the run root, which CRI-O's bundles are in."""
+    place = os.environ.get("CONTAINERS_STORAGE_CONF", "/etc/containers/storage.conf")
+    try:
+        storage = tomllib.loads(Path(place).read_text()).get("storage", {})
+    except (OSError, ValueError):
+        storage = {}
+    roots = [
+        storage.get("graphroot") or "/var/lib/containers/storage",
+        storage.get("runroot") or "/run/containers/storage",
+    ]
+    return [Path(str(root)) for root in roots]
+
+
+def _container(bundle: Bundle, process: procs.Process | None, tree: str) -> Container:
     kube = bundle.annotations
     return Container(
         id=bundle.id,
         runtime="podman",
         name=bundle.name or bundle.id[:12],
         pid=bundle.pid,
-        cgroup=cgroup_of(process, bundle.id, tree),
+        cgroup=cgroup_of(process, bundle.id, tree) if process else None,
         created=moment(kube.get("io.kubernetes.cri-o.Created")),
-        started=process.started,
+        started=process.started if process else None,
+        owner=bundle.owner,
     )
 
 
