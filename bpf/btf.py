@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from bpf.libbpf import libbpf
+from bpf.libbpf import check, libbpf
 
 __all__ = ["Btf"]
 
 _INT, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 3, 4, 5, 6
 _TRANSPARENT = {8, 9, 10, 11}  # typedef, volatile, const, restrict
-_DATASEC = 15
+_TYPEDEF, _DATASEC = 8, 15
 
 
 def _words(address: int, n: int) -> Any:
@@ -25,6 +25,14 @@ class Btf:
 
     def __init__(self, pointer: int) -> None:
         self._btf = pointer
+
+    @classmethod
+    def of_kernel(cls) -> Btf:
+        """The running kernel's own; LookupError if it has none."""
+        pointer = libbpf().btf__load_vmlinux_btf()
+        if check(pointer):
+            raise LookupError("this kernel has no BTF")
+        return cls(pointer)
 
     def _type(self, number: int) -> tuple[int, int, int, int, int]:
         """(address, name offset, kind, member count, size or type)."""
@@ -50,6 +58,13 @@ class Btf:
         address, _, _, members, _ = self._type(number)
         pairs = (_words(address + 12 + 8 * i, 2) for i in range(members))
         return {self._name(offset): value for offset, value in pairs}
+
+    def typedef(self, name: str) -> int:
+        """The number of a typedef; KeyError if there is none. ``btf_trace_X`` exists where tracepoint X does."""
+        number = libbpf().btf__find_by_name_kind(self._btf, name.encode(), _TYPEDEF)
+        if number < 0:
+            raise KeyError(f"typedef {name}")
+        return int(number)
 
     def format(self, number: int) -> Any:
         """What `numpy.dtype` takes for the type with this number. Character arrays become bytes of fixed length."""

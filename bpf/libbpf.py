@@ -48,6 +48,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # name: (result, *arguments)
     "bpf_map_lookup_batch": (_I, _I, _P, _P, _P, _P, c.POINTER(_U), _P),
     "bpf_obj_get": (_I, c.c_char_p),
     "bpf_obj_get_info_by_fd": (_I, _I, _P, c.POINTER(_U)),
+    "btf__load_vmlinux_btf": (_P,),
+    "btf__free": (None, _P),
     "btf__find_by_name_kind": (c.c_int32, _P, c.c_char_p, _U),
     "btf__type_by_id": (_P, _P, _U),
     "btf__name_by_offset": (c.c_char_p, _P, _U),

@@ -115,6 +115,12 @@ class BpfObject:
                 raise KernelRefused(f"attach {name} ({self.section_of(name)})", error, captured_log())
             self._links[name] = link
 
+    def detach(self) -> None:
+        """Take all programs off their hooks; maps stay readable until `close`."""
+        for link in self._links.values():
+            libbpf().bpf_link__destroy(link)
+        self._links.clear()
+
     def program_fd(self, name: str) -> int:
         """The descriptor of a loaded program."""
         return int(libbpf().bpf_program__fd(self._programs[name]))
@@ -156,9 +162,7 @@ class BpfObject:
 
     def close(self) -> None:
         """Detach and free; pinned maps and links stay."""
-        for link in self._links.values():
-            libbpf().bpf_link__destroy(link)
-        self._links.clear()
+        self.detach()
         if self._pointer:
             libbpf().bpf_object__close(self._pointer)
             self._pointer = 0

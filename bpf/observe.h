@@ -21,8 +21,8 @@
 #define EEXIST 17
 
 /* Set before loading. */
-const volatile __u32 track_host = 0;	      /* every task, but those of `self` */
-const volatile __u32 self = 0;		      /* the recorder's own tgid */
+const volatile __u32 track_host = 0;	      /* every task, but those of `recorder` */
+const volatile __u32 recorder = 0;		      /* the recorder's own tgid */
 const volatile __u32 own_mounts_needed = 0;   /* a container: its runtime is done once it executes from its own mounts */
 const volatile __u64 host_mount_namespace = 0; /* inode number of the recorder's; 0: unknown */
 const volatile __s32 subsystem = -1;	      /* index in css_set.subsys of the v1 controller that tells containers apart */
@@ -114,6 +114,16 @@ struct { /* a program's string; used at system calls' exits only, which cannot b
 	__type(value, struct given);
 } strings SEC(".maps");
 
+struct vocabulary { /* so that the enums are in BTF */
+	enum record_kind kind;
+	enum operation op;
+	enum access access;
+	enum record_flags flags;
+	enum phase phase;
+	enum task_mode mode;
+	enum loss loss;
+};
+const struct vocabulary *anchor_vocabulary __attribute__((unused));
 const struct record *anchor_record __attribute__((unused));
 const struct long_record *anchor_long_record __attribute__((unused));
 const struct raw_record *anchor_raw_record __attribute__((unused));
@@ -148,6 +158,16 @@ static __always_inline void lose(__u64 cgroup, __u32 cause)
 		__sync_fetch_and_add(&c->lost[cause], 1);
 	else
 		__sync_fetch_and_add(&state.lost_anywhere[cause], 1);
+}
+
+/* CLOCK_MONOTONIC to a few ms, where the kernel has it cheaper (since 5.11). */
+static __always_inline __u64 coarse_now(void)
+{
+#ifdef BEFORE_FIND_VMA
+	return bpf_ktime_get_ns();
+#else
+	return bpf_ktime_get_coarse_ns();
+#endif
 }
 
 /* Unique for as long as no CPU takes two records in one nanosecond; 5.10 has no atomic that returns a value. */
@@ -229,7 +249,7 @@ static __always_inline void count_raw(__u64 id)
 static __always_inline void count(struct behaviour *b)
 {
 	__sync_fetch_and_add(&b->count, 1);
-	b->last = bpf_jiffies64();
+	b->last = coarse_now();
 	count_raw(b->id);
 }
 
@@ -274,7 +294,7 @@ static __always_inline __u64 enter_set(struct request *q, struct task *t, __u64 
 	struct behaviour fresh = {.id = id, .count = 1, .chain = chain, .epoch = epoch};
 	long error;
 
-	fresh.last = bpf_jiffies64();
+	fresh.last = coarse_now();
 	error = bpf_map_update_elem(&behaviours, &q->key, &fresh, BPF_NOEXIST);
 	if (!error) {
 		count_raw(id);

@@ -172,7 +172,7 @@ struct behaviour_key {
 struct behaviour {
 	__u64 id;
 	__u64 count;
-	__u64 last; /* jiffies */
+	__u64 last; /* CLOCK_MONOTONIC, ns, to a few ms */
 	__u64 chain; /* names of all directories above, hashed */
 	__u64 epoch; /* of renames and mounts, when `chain` was last compared */
 };

@@ -1,0 +1,214 @@
+"""The back ends: which there are, what each can see, and which one this kernel lets us load.
+
+A back end is chosen by loading it, never by reading lists or versions: a hardened kernel can list ``bpf`` among its LSMs
+and refuse every trampoline (EPERM), and a distribution's kernel has features its version does not tell.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bpf.btf import Btf
+from bpf.errors import BpfError, KernelRefused, LibbpfMissing
+from bpf.object import BpfObject, object_path
+from collectors.live.calls import table
+from models.behaviour import Class
+
+__all__ = ["BACKENDS", "Backend", "NoBackend", "Refusal", "Settings", "load", "subsystem_index"]
+
+CAP_TRACEPOINT = "on_capable"  # cap_capable has a tracepoint since Linux 6.14
+
+
+class NoBackend(BpfError):
+    """No back end could be loaded; `refusals` says why for each."""
+
+    def __init__(self, refusals: list[Refusal]) -> None:
+        self.refusals = refusals
+        tried = "".join(f"\n  {r.backend}: {r.reason}" for r in refusals)
+        hint = next((r.hint for r in refusals if r.hint), "")
+        super().__init__(f"no collector works on this kernel{tried}", hint)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a back end cannot be used here."""
+
+    backend: str
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the programs are told before they are loaded.
+
+    `ring_size`: bytes, a power of two. `subsystem`: index of the cgroup v1 controller that tells containers apart, or -1
+    for cgroup v2. `own_mounts_needed`: the workload has a mount namespace of its own.
+    """
+
+    track_host: bool = False
+    own_mounts_needed: bool = False
+    subsystem: int = -1
+    raw: bool = False
+    ring_size: int = 1 << 24
+    behaviours: int = 1 << 19
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way of collecting. `objects` are tried in turn; `sees_exec`: also what the kernel does itself at an exec."""
+
+    name: str
+    objects: tuple[str, ...]
+    sees_exec: bool
+    needs_lsm: bool = False
+
+    def watched(self, programs: set[str]) -> dict[str, dict[str, str]]:
+        """Class -> state and note, for the programs that were loaded."""
+        states = {str(c): {"state": "watched", "note": ""} for c in Class}
+        if "on_capable" not in programs:
+            note = "the kernel has no tracepoint for capabilities before 6.14"
+            states[Class.CAPABILITY] = {"state": "unwatched", "note": note}
+        if self.name == "tracepoint":
+            states[Class.FILE]["note"] = "io_uring operations are not seen"
+        return states
+
+
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("lsm", ("observer.lsm", "observer.lsm_5_10"), sees_exec=True, needs_lsm=True),
+        Backend("fentry", ("observer.fentry", "observer.fentry_5_10"), sees_exec=True),
+        Backend("tracepoint", ("observer.tracepoint", "observer.tracepoint_5_10"), sees_exec=False),
+    )
+}
+"""In order of preference."""
+
+
+@dataclass
+class Loaded:
+    """A back end whose programs are in the kernel, not yet attached."""
+
+    backend: Backend
+    object: BpfObject
+    refusals: list[Refusal] = field(default_factory=list)
+    programs: set[str] = field(default_factory=set)
+
+
+def load(requested: str, settings: Settings, adjust: Callable[[BpfObject], None] | None = None) -> Loaded:
+    """Load the requested back end, or with ``auto`` the first that the kernel accepts.
+
+    Raises `NoBackend` with every refusal, so that a person sees what was tried.
+    """
+    names = list(BACKENDS) if requested == "auto" else [requested]
+    refusals: list[Refusal] = []
+    for name in names:
+        backend = BACKENDS[name]
+        if backend.needs_lsm and (lsms := _lsms()) is not None and "bpf" not in lsms:
+            refusals.append(Refusal(name, f"bpf is not among the active LSMs ({', '.join(lsms)})", _LSM_HINT))
+            continue
+        for variant in backend.objects:
+            try:
+                loaded = _load_one(backend, variant, settings, adjust)
+            except LibbpfMissing as error:
+                refusals.append(Refusal(name, str(error), error.hint))
+                break
+            except (BpfError, LookupError) as error:
+                refusals.append(Refusal(f"{name} ({variant})", str(error), getattr(error, "hint", "")))
+                continue
+            loaded.refusals = refusals
+            return loaded
+    raise NoBackend(refusals)
+
+
+_LSM_HINT = "boot with bpf in the lsm= list, for example lsm=landlock,lockdown,apparmor,bpf"
+
+
+def _load_one(
+    backend: Backend, variant: str, settings: Settings, adjust: Callable[[BpfObject], None] | None
+) -> Loaded:
+    unloadable: list[str] = []
+    for _ in range(2):
+        opened = BpfObject(object_path(variant))
+        try:
+            if CAP_TRACEPOINT in opened.programs and backend.name == "tracepoint" and not _has_cap_tracepoint():
+                unloadable.append(CAP_TRACEPOINT)
+            _configure(opened, settings)
+            opened.without(*unloadable)
+            if adjust:
+                adjust(opened)
+            opened.load()
+        except BaseException:
+            opened.close()
+            raise
+        return Loaded(backend, opened, programs=set(opened.programs) - set(unloadable))
+    raise AssertionError("unreachable")
+
+
+def _configure(opened: BpfObject, settings: Settings) -> None:
+    operations = opened.btf.enum("operation")
+    machine = platform.machine()
+    rename_lock, mount_lock = _lock_addresses()
+    opened.constants(
+        track_host=int(settings.track_host),
+        recorder=os.getpid(),
+        own_mounts_needed=int(settings.own_mounts_needed),
+        host_mount_namespace=Path("/proc/self/ns/mnt").stat().st_ino,
+        subsystem=settings.subsystem,
+        rename_lock_address=rename_lock,
+        mount_lock_address=mount_lock,
+        raw=int(settings.raw),
+        calls=table(machine, operations),
+        calls_compat=table("i386", operations) if machine == "x86_64" else bytes(8),
+    )
+    opened.resize("events", settings.ring_size)
+    opened.resize("long_events", max(settings.ring_size // 4, 1 << 14))
+    if settings.raw:
+        opened.resize("raw_events", settings.ring_size)
+    opened.resize("behaviours", settings.behaviours)
+
+
+def _lock_addresses() -> tuple[int, int]:
+    """Where the kernel keeps its sequence counts of renames and mounts; 0 where kallsyms has no data symbols."""
+    found = {}
+    try:
+        with Path("/proc/kallsyms").open() as lines:
+            for line in lines:
+                address, _, name = line.split()[:3]
+                if name in ("rename_lock", "mount_lock"):
+                    found[name] = int(address, 16)
+    except OSError:
+        pass
+    return found.get("rename_lock", 0), found.get("mount_lock", 0)
+
+
+def _lsms() -> list[str] | None:
+    """The active LSMs, or None where securityfs is not mounted."""
+    try:
+        return Path("/sys/kernel/security/lsm").read_text().strip().split(",")
+    except OSError:
+        return None
+
+
+def _has_cap_tracepoint() -> bool:
+    try:
+        Btf.of_kernel().typedef("btf_trace_cap_capable")
+    except LookupError:
+        return False
+    return True
+
+
+def subsystem_index(controller: str) -> int:
+    """The place of a cgroup v1 controller in ``css_set.subsys``, from the kernel's BTF; ``unified`` is -1."""
+    if controller == "unified":
+        return -1
+    kernel_name = {"blkio": "io"}.get(controller, controller)
+    members = Btf.of_kernel().enum("cgroup_subsys_id")
+    try:
+        return members[f"{kernel_name}_cgrp_id"]
+    except KeyError:
+        raise KernelRefused(f"find cgroup controller {controller!r} in the kernel's BTF", 2) from None
