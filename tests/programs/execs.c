@@ -44,6 +44,12 @@ static void says(const char *path, const char *exe, const char *more)
 	EXPECT("exec", .path = path, .resolved = "kernel", .more = members);
 }
 
+/* One exec of a script, by its own name. */
+static void ask(const char *path, const char *more)
+{
+	EXPECT("exec", .path = path, .resolved = "kernel|joined|derived", .more = more);
+}
+
 static void makes_script(const char *name, const char *line)
 {
 	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0755);
@@ -53,11 +59,22 @@ static void makes_script(const char *name, const char *line)
 	EXPECT("open", "write+create", below("%s", name), .resolved = "kernel", .object = "file");
 }
 
-/* An executed file of the case may also be read and mapped by the kernel. */
-static void may_map(const char *name)
+/* What the kernel itself does to execute a file; an allow-list must hold these too. */
+static void is_opened(const char *name)
+{
+	EXPECT("open", "read", below("%s", name), .resolved = "kernel|derived", .often = true);
+}
+
+static void is_mapped(const char *name)
+{
+	is_opened(name);
+	EXPECT("mmap-exec", .path = below("%s", name), .resolved = "kernel|derived", .often = true);
+}
+
+/* A failed exec may have come as far as opening the file. */
+static void may_be_opened(const char *name)
 {
 	EXPECT("open", "read", below("%s", name), .resolved = "kernel|derived", .optional = true);
-	EXPECT("mmap-exec", .path = below("%s", name), .resolved = "kernel|derived", .optional = true);
 }
 
 static void plain(void)
@@ -86,7 +103,7 @@ static void plain(void)
 	}
 	waits(child);
 	says(below("n"), own, NULL);
-	may_map("n");
+	is_mapped("n");
 }
 
 static void at(void)
@@ -102,7 +119,7 @@ static void at(void)
 	says(below("n"), own, NULL);
 	IN_CHILD(syscall(SYS_execveat, fd, "", argv, no_environment, AT_EMPTY_PATH));
 	says(below("n"), own, NULL);
-	may_map("n");
+	is_mapped("n");
 	close(fd);
 	close(dir);
 }
@@ -119,7 +136,7 @@ static void deleted(void)
 	EXPECT("unlink", .path = below("n"), .resolved = CHANGED);
 	IN_CHILD(syscall(SYS_execveat, fd, "", argv, no_environment, AT_EMPTY_PATH));
 	EXPECT("exec", .path = below("n"), .resolved = "kernel", .object = "deleted", .more = member("exe", own));
-	may_map("n");
+	is_mapped("n");
 }
 
 static void memfd(void)
@@ -154,10 +171,35 @@ static void script(void)
 	snprintf(line, sizeof(line), "#!%s -x\n", below("link"));
 	makes_script("script", line);
 	IN_CHILD(execve("./script", argv, no_environment));
+	/* the kernel asks about the script, and about the program that its first line names */
+	snprintf(more, sizeof(more), "%s", member("interpreter", below("n")));
+	ask(below("script"), more);
 	snprintf(more, sizeof(more), "%s", member("script", below("script")));
 	says(below("n"), own, more);
-	may_map("n");
-	may_map("script");
+	is_mapped("n");
+	is_opened("script");
+}
+
+/* By a directory's descriptor, where the kernel knows the script as /dev/fd/N/script. */
+static void at_script(void)
+{
+	static char line[8192], more[16384];
+	char *const argv[] = {"script", NULL};
+	int dir;
+
+	starts("execveat_script");
+	copies(noop, "n");
+	makes_directory("d");
+	snprintf(line, sizeof(line), "#! %s\n", below("n"));
+	makes_script("d/script", line);
+	dir = open("d", O_PATH | O_DIRECTORY);
+	IN_CHILD(syscall(SYS_execveat, dir, "script", argv, no_environment, 0));
+	ask(below("d/script"), NULL);
+	snprintf(more, sizeof(more), "%s", member("script", below("d/script")));
+	says(below("n"), own, more);
+	is_mapped("n");
+	is_opened("d/script");
+	close(dir);
 }
 
 static void nested_script(void)
@@ -172,11 +214,15 @@ static void nested_script(void)
 	snprintf(line, sizeof(line), "#!%s\n", below("inner"));
 	makes_script("outer", line);
 	IN_CHILD(execve("outer", argv, no_environment));
+	snprintf(more, sizeof(more), "%s", member("interpreter", below("inner")));
+	ask(below("outer"), more);
+	snprintf(more, sizeof(more), "%s", member("interpreter", below("n")));
+	ask(below("inner"), more);
 	snprintf(more, sizeof(more), "%s", member("script", below("outer")));
 	says(below("n"), own, more);
-	may_map("n");
-	may_map("inner");
-	may_map("outer");
+	is_mapped("n");
+	is_opened("inner");
+	is_opened("outer");
 }
 
 static void shell(void)
@@ -197,7 +243,7 @@ static void shell(void)
 	waits(child);
 	says(shell_path, own, NULL);
 	says(copy, shell_path, NULL);
-	may_map("n");
+	is_mapped("n");
 }
 
 static void *execs_in_thread(void *argv)
@@ -223,7 +269,7 @@ static void thread(void)
 	}
 	waits(child);
 	says(below("n"), own, NULL);
-	may_map("n");
+	is_mapped("n");
 }
 
 static void self(void)
@@ -266,8 +312,8 @@ static void failed(void)
 		_exit(0);
 	}
 	waits(child);
-	may_map("orphan");
-	may_map("garbage");
+	may_be_opened("orphan");
+	may_be_opened("garbage");
 }
 
 static void odd_name(void)
@@ -280,7 +326,7 @@ static void odd_name(void)
 		copies(noop, names[i]);
 		IN_CHILD(execve(names[i], argv, no_environment));
 		EXPECT("exec", .path = below("%s", names[i]), .resolved = "kernel", .more = member("exe", own));
-		may_map(names[i]);
+		is_mapped(names[i]);
 	}
 }
 
@@ -342,6 +388,7 @@ int main(int argc, char **argv)
 	deleted();
 	memfd();
 	script();
+	at_script();
 	nested_script();
 	shell();
 	thread();

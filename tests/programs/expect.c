@@ -143,6 +143,8 @@ void expect_row(const struct row *row)
 		adds(&text, ",\"owner_match\":%s", row->owner == 1 ? "true" : "false");
 	if (row->optional)
 		adds(&text, ",\"optional\":true");
+	if (row->often)
+		adds(&text, ",\"often\":true");
 	if (row->absent)
 		adds(&text, ",\"absent\":true");
 	if (row->more)

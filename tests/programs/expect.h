@@ -23,6 +23,7 @@ struct row {
 	int error;
 	int owner; /* 0: not said, 1: the actor's own file, 2: another's */
 	bool optional; /* may be there or not */
+	bool often; /* must be there; how often is the kernel's affair */
 	bool absent; /* must not be there */
 	const char *more; /* further columns, as JSON members */
 };

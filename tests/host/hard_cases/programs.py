@@ -66,6 +66,7 @@ CASES = {
         "exec_deleted",
         "memfd",
         "script",
+        "execveat_script",
         "nested_script",
         "shell_exec",
         "thread_exec",

@@ -60,13 +60,14 @@ class Expected:
     columns: tuple[tuple[str, Any], ...]
     optional: bool
     absent: bool
+    often: bool  # must be there, in whatever number
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> "Expected":
         paths = tuple(bytes.fromhex(line[key]) for key in ("path", "also") if key in line)
-        known = {"case", "op", "errno", "access", "path", "also", "optional", "absent"}
+        known = {"case", "op", "errno", "access", "path", "also", "optional", "absent", "often"}
         columns = tuple(sorted((key, value) for key, value in line.items() if key not in known))
-        flags = line.get("optional", False), line.get("absent", False)
+        flags = line.get("optional", False), line.get("absent", False), line.get("often", False)
         return cls(line["op"], line["errno"], line.get("access"), paths, columns, *flags)
 
     def matches(self, row: Row) -> bool:
@@ -215,6 +216,8 @@ def _judge(
             required = []
     happened = sum(len(groups[member]) for member in required)
     counted = sum(row.count for row in rows)
-    if required and (counted < happened or (counted > happened and len(required) == len(members))):
+    least = len(required) if any(member.often for member in members) else happened
+    exact = len(required) == len(members) and not any(member.often for member in members)
+    if required and (counted < least or (exact and counted > happened)):
         text = f"counted {counted} times, happened {happened} times: {required}"
         yield Problem(cases, f"# {required[0].named(base)} {counted}/{happened}", text)
