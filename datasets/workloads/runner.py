@@ -23,7 +23,7 @@ from . import clients, isolation, load_workload, processes
 from .plan import Unit
 from .workload import Run, Workload, WorkloadError
 
-__all__ = ["FINISH", "LONGEST", "main", "run_unit", "software_version"]
+__all__ = ["FINISH", "LONGEST", "environment", "main", "run_unit", "software_version"]
 
 LONGEST = 120
 """Seconds after which the recorder ends by itself, should this program be gone by then."""
@@ -48,7 +48,7 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
-            env={**_environment(), **workload.environment},
+            env={**environment(), **workload.environment},
             cwd="/",
         )
         try:
@@ -99,7 +99,8 @@ def software_version(workload: Workload) -> str:
     return (said.stdout + said.stderr).strip().splitlines()[0]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What the software finds in its environment: nothing of the caller's."""
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
 
 

@@ -11,6 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.bench import Bench, BenchError
+from benchmarks.dataset import opened_below
+from benchmarks.figures import Result, markdown, ratios
+from benchmarks.measures import MEASURES, load_measure
+from benchmarks.measures.distinct import populate
+from benchmarks.observers import Bare, Observer, ObserverError
 from datasets import make
 from datasets.workloads import NAMES, clients, load_workload, processes, recordings
 from datasets.workloads.plan import LEAST, Unit, plan, plan_idle
@@ -181,3 +187,102 @@ def test_a_unit_that_loses_events_is_recorded_again_and_then_reported(tmp_path: 
     assert (done["attempts"], done["lost"], done["rows"]) == (2, {}, 7)
     assert make.record_unit("nginx", unit, options)["kept"]
     assert len(runs) == 2
+
+
+class Scripted(Observer):
+    """An observer whose samples are given."""
+
+    def __init__(self, name: str, *values: float) -> None:
+        self.name, self.values = name, list(values)
+
+    def next(self) -> float:
+        if not self.values:
+            raise ObserverError("worn out")
+        return self.values.pop(0)
+
+
+def taken(*observers: Scripted, rounds: int = 2, slow: tuple[str, ...] = (), quick: bool = True) -> Result:
+    result = Result("m", "some measure", "ns", "≤ 2x")
+    Bench(Path("/nonexistent"), observers, quick).interleave(result, rounds, lambda o: o.next(), slow)
+    return result
+
+
+def test_ratios_pair_the_samples_of_one_round() -> None:
+    result = taken(Scripted("bare", 10, 20, 40), Scripted("discover", 11, 30, 44), rounds=3)
+    spread = ratios(result.samples)["discover"]
+    assert (spread.middle, spread.least, spread.greatest) == pytest.approx((1.1, 1.1, 1.5))
+    Bench.judge(result, at_most=1.25)
+    assert result.holds
+    Bench.judge(result, at_least=1.2)
+    assert result.holds is False
+
+
+def test_an_observer_that_fails_is_named_and_the_others_go_on() -> None:
+    result = taken(Scripted("bare", 1, 1, 1), Scripted("strace", 5), rounds=3)
+    assert result.samples == {"bare": [1, 1, 1], "strace": [5]}
+    assert result.problems == ["strace, round 2: worn out"]
+    with pytest.raises(BenchError, match="worn out"):
+        taken(Scripted("bare"))
+
+
+def test_slow_observers_take_part_in_the_first_rounds_only() -> None:
+    for quick, times in ((True, 1), (False, 2)):
+        slow = Scripted("strace", *[9.0] * 5)
+        result = taken(Scripted("bare", *[1.0] * 5), slow, rounds=5, slow=("strace",), quick=quick)
+        assert len(result.samples["strace"]) == times
+
+
+def test_without_a_sample_of_the_recorder_no_bar_is_met() -> None:
+    result = taken(Scripted("bare", 1, 1))
+    Bench.judge(result, at_most=9)
+    assert result.holds is None
+    assert result.problems == ["the recorder gave no sample"]
+    assert "not measured" in markdown([result], ["here"])
+
+
+def test_the_table_has_every_observer_with_its_ratio() -> None:
+    result = taken(Scripted("bpftrace", 1600, 1600), Scripted("bare", 100, 100), Scripted("discover", 110, 120))
+    result.holds = True
+    table = markdown([result], ["here"])
+    assert "| measure | bar | bare | discover | bpftrace | met |" in table
+    assert "| 100 ns | 115 ns, 1.15x (1.1 to 1.2) | 1,600 ns, 16x (16 to 16) | yes |" in table
+    assert result.as_json()["ratios"]["discover"]["middle"] == pytest.approx(1.15)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_measure_can_be_taken_by_name(name: str) -> None:
+    assert callable(load_measure(name))
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no C compiler")
+@pytest.mark.parametrize("name", ["opens", "forks", "distinct"])
+def test_the_programs_compile_and_count_right(name: str, tmp_path: Path) -> None:
+    program = Bench(tmp_path, ()).program(name)
+    told, file = tmp_path / "told", tmp_path / "f"
+    file.touch()
+    words = {"opens": ["50", str(file), "2"], "forks": ["7", "/bin/true"]}.get(name)
+    if not words:
+        populate(tmp_path / "tree", 400)
+        words = [str(tmp_path / "tree"), "400", "3", "2", "0"]
+    subprocess.run([program, str(told), *words], check=True, timeout=20)
+    numbers = [float(word) for word in told.read_text().split()]
+    assert all(number > 0 for number in numbers)
+    if name == "distinct":
+        assert numbers[0] == 400 * 3 * 2
+
+
+def test_a_program_that_fails_is_no_sample(tmp_path: Path) -> None:
+    with pytest.raises(ObserverError, match="exit code 1"):
+        Bare().run(["false"], tmp_path / "out")
+    with pytest.raises(ObserverError, match="not done after"):
+        Bare().run(["sleep", "30"], tmp_path / "out", timeout=0.2)
+
+
+def test_what_a_recording_holds_below_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "recording" / "behaviours" / "unit=u"
+    path.mkdir(parents=True)
+    rows = [("open", "/w/a", 0, 3), ("open", "/w/b", 0, 1), ("open", "/w/c", 2, 1), ("unlink", "/w/d", 0, 1)]
+    rows.append(("open", "/elsewhere", 0, 1))
+    table = [dict(zip(("op", "path", "errno", "count"), row, strict=True)) for row in rows]
+    pq.write_table(pa.Table.from_pylist(table), path / "part-0.parquet")
+    assert opened_below(tmp_path / "recording", Path("/w")) == ({"/w/a", "/w/b"}, 4)
