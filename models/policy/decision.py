@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from models.policy.access import Access
+from models.policy.access import Access, PolicyClass
 from models.policy.policy import Policy, Rule
 from models.policy.posture import Posture
 
@@ -89,11 +89,17 @@ class Ruleset(Protocol):
 
 
 def compile(  # noqa: A001 - the verb that people look for, as in re.compile
-    policies: Iterable[Policy], posture: Posture, dialect: Dialect = Dialect.DISCOVER
+    policies: Iterable[Policy],
+    posture: Posture,
+    dialect: Dialect = Dialect.DISCOVER,
+    *,
+    visibility: Iterable[PolicyClass] = (),
 ) -> Ruleset:
     """Compile policies that all select the same workload, in the order in which they are applied.
 
-    The order matters to KubeArmor (the last rule on a key wins) and not to ``discover``.
+    The order matters to KubeArmor (the last rule on a key wins) and not to ``discover``. `visibility` names the
+    classes that KubeArmor's system monitor watches for the workload (namespace annotation ``kubearmor-visibility``):
+    without it, KubeArmor's Audit rules raise no alert except where an allow-list's posture raises one.
     """
     if dialect is Dialect.DISCOVER:
         from models.policy.written import WrittenRuleset  # noqa: PLC0415 - each dialect builds on this module
@@ -101,7 +107,7 @@ def compile(  # noqa: A001 - the verb that people look for, as in re.compile
         return WrittenRuleset.compile(policies, posture)
     from models.policy.kubearmor import KubeArmorRuleset  # noqa: PLC0415
 
-    return KubeArmorRuleset.compile(policies, posture)
+    return KubeArmorRuleset.compile(policies, posture, visibility)
 
 
 def decide(

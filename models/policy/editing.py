@@ -44,12 +44,13 @@ class PolicyFile:
             return
         data = policy.to_document()
         check(data, self.name)
-        yaml = _yaml(self.text)
-        trees = list(yaml.load_all(self.text))
+        header, body = _header(self.text)
+        yaml = _yaml(body)
+        trees = list(yaml.load_all(body))
         _sync_mapping(_ours(trees)[index], self.policies[index].to_document(), data)
         out = io.StringIO()
         yaml.dump_all(trees, out)
-        self.text = out.getvalue()
+        self.text = header + out.getvalue()
         self.policies = load_policies(self.text, self.name)
 
 
@@ -58,22 +59,42 @@ def _ours(trees: list[Any]) -> list[Any]:
     return [t for t in trees if isinstance(t, Mapping) and t.get("kind") in kinds]
 
 
+def _header(text: str) -> tuple[str, str]:
+    """Split off what stands before the first document's own lines: ruamel.yaml drops comments above a ``---``."""
+    lines = text.splitlines(keepends=True)
+    for index, line in enumerate(lines):
+        if line.strip() == "---":
+            return "".join(lines[: index + 1]), "".join(lines[index + 1 :])
+        if line.strip() and not line.startswith(("#", "%")):
+            break
+    return "", text
+
+
 def _yaml(text: str) -> YAML:
+    """Return a reader and writer that indents as the text does."""
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096
-    lists = [line for line in text.splitlines() if line.lstrip().startswith("- ")]
-    indented = any(_is_indented(text, line) for line in lists[:1])
-    yaml.indent(mapping=2, sequence=4 if indented else 2, offset=2 if indented else 0)
-    yaml.explicit_start = text.lstrip().startswith("---")
+    step, offset = _indents(text)
+    yaml.indent(mapping=step, sequence=offset + 2, offset=offset)
     return yaml
 
 
-def _is_indented(text: str, item: str) -> bool:
-    before = text[: text.find(item)].rstrip().splitlines()
-    parents = [line for line in before if line.strip() and not line.lstrip().startswith(("#", "- "))]
-    depth = len(item) - len(item.lstrip())
-    return bool(parents) and depth > len(parents[-1]) - len(parents[-1].lstrip())
+def _indents(text: str) -> tuple[int, int]:
+    """Return by how much the text indents a mapping in a mapping, and the dash of a list in a mapping."""
+    step = offset = None
+    parent = 0
+    for line in text.splitlines():
+        content = line.lstrip(" ")
+        if not content or content.startswith("#"):
+            continue
+        depth = len(line) - len(content)
+        if content.startswith("- "):
+            offset = depth - parent if offset is None else offset
+        elif step is None and depth > parent:
+            step = depth - parent
+        parent = depth + (2 if content.startswith("- ") else 0)
+    return step or 2, max(offset or 0, 0)
 
 
 def _node(value: Any) -> Any:

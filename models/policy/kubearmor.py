@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from models.policy.access import NETWORK_OPS, Access, Op
+from models.policy.access import NETWORK_OPS, Access, Op, PolicyClass
 from models.policy.decision import ALLOWED, DEFAULT_POSTURE, EACCES, Alert, Decision, Verdict
 from models.policy.kubearmor_alerts import AlertMatcher, Event
 from models.policy.kubearmor_tables import (
@@ -56,6 +56,8 @@ PATH_HOOKS = {
     Op.CHMOD: "FILE_CHMOD",
     Op.TRUNCATE: "FILE_TRUNCATE",
 }
+MONITORED = frozenset({Op.EXEC, Op.OPEN, Op.UNLINK, Op.RMDIR, Op.CHOWN, Op.SOCKET, Op.CONNECT, Op.ACCEPT})
+"""What the system monitor reports (``monitor/logUpdate.go``)."""
 NET_HOOKS = {Op.SOCKET: "SOCKET_CREATE", Op.CONNECT: "SOCKET_CONNECT", Op.ACCEPT: "SOCKET_ACCEPT"}
 STREAM, DGRAM, RAW, SEQPACKET = 1, 2, 3, 5
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
@@ -79,15 +81,20 @@ class KubeArmorRuleset:
     matcher: AlertMatcher
     process: dict[Key, int]
     file: dict[Key, int]
+    visibility: frozenset[PolicyClass] = frozenset()
+    """The classes that KubeArmor's system monitor watches for this workload."""
     _walks: dict[tuple[str, str, str], Key | None] = field(default_factory=dict)
 
     @classmethod
-    def compile(cls, policies: Iterable[Policy], posture: Posture) -> KubeArmorRuleset:
+    def compile(
+        cls, policies: Iterable[Policy], posture: Posture, visibility: Iterable[PolicyClass] = ()
+    ) -> KubeArmorRuleset:
         """Build the table and the alert matcher for policies in the order in which they were applied."""
         policies = list(policies)
         table = Table.build(policies)
         process, file = table.masks()
-        return cls(table, dict(posture_modes(table, posture)), AlertMatcher.build(policies, posture), process, file)
+        modes, matcher = dict(posture_modes(table, posture)), AlertMatcher.build(policies, posture)
+        return cls(table, modes, matcher, process, file, frozenset(visibility))
 
     def decide(self, access: Access) -> Decision:
         """Judge one access through every hook it passes, stopping at the first that refuses."""
@@ -102,12 +109,32 @@ class KubeArmorRuleset:
                 path = outcome.event.path if outcome.event else access.path
                 return Decision(Verdict.BLOCK, policy, rule, EACCES, alerts, path)
         alerts = self._alerts(events)
+        if not alerts and self.visibility:
+            alerts = self._monitored(access)
         if not alerts:
             return ALLOWED
         return Decision(Verdict.AUDIT, alerts[0].policy, None, 0, alerts, alerts[0].resource)
 
     def _alerts(self, events: list[Event]) -> tuple[Alert, ...]:
         return tuple(a for a in map(self.matcher.match, events) if a is not None)
+
+    def _monitored(self, access: Access) -> tuple[Alert, ...]:
+        """Return the alert of an Audit rule for what the system monitor sees: its own hooks, no part of the table."""
+        op, policy_class = access.op, access.policy_class
+        if policy_class not in self.visibility or op not in MONITORED:
+            return ()
+        reads = op is Op.OPEN and not access.write
+        facts = {"reads": reads, "owner": bool(access.owner_match)}
+        if op is Op.EXEC:
+            event = Event("Process", "", access.path, access.parent, access.uid, access.tty, False, **facts)
+        elif policy_class is PolicyClass.FILE:
+            event = Event("File", "", access.path, access.source, access.uid, access.tty, False, **facts)
+        else:
+            key = PROTOCOL_KEY + chr(_protocol(access.type, access.protocol) & 0xFF)
+            key = TYPE_KEY + chr(access.type) if access.type == RAW and access.protocol == 0 else key
+            event = Event("Network", "", key, access.source, access.uid, access.tty, False)
+        alert = self.matcher.audited(event)
+        return (alert,) if alert else ()
 
     def _hooks(self, access: Access) -> Iterator[Outcome]:
         op = access.op

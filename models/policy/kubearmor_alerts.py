@@ -62,6 +62,10 @@ class Event(NamedTuple):
     uid: int
     tty: bool
     denied: bool
+    reads: bool = False
+    """Whether ``O_RDONLY`` stands in the event. The enforcer's own events carry no open flags."""
+    owner: bool | None = None
+    """Whether the user owns the object; None as in the enforcer's events, where the owner reads as uid 0."""
 
     @property
     def resource(self) -> str:
@@ -78,6 +82,8 @@ class Event(NamedTuple):
     @property
     def data(self) -> str:
         """The alert's data."""
+        if not self.hook:
+            return ""
         if self.operation in ("File", "Process"):
             return f"lsm={self.hook}"
         domain = "domain=" if self.hook == "SOCKET_SENDMSG" else ""
@@ -144,6 +150,15 @@ class AlertMatcher:
         if event not in self._cache:
             self._cache[event] = self._match(event)
         return self._cache[event]
+
+    def audited(self, event: Event) -> Alert | None:
+        """Return the alert that an Audit rule makes of something the system monitor saw and let pass.
+
+        With the BPF-LSM enforcer active, everything else that the monitor's events match becomes a log line
+        (``feeder.go``, PushLog).
+        """
+        alert = self.match(event)
+        return alert if alert is not None and alert.action == "Audit" and alert.policy != DEFAULT_POSTURE else None
 
     def _match(self, event: Event) -> Alert | None:
         draft = Draft()
@@ -229,11 +244,10 @@ class AlertMatcher:
 
     @staticmethod
     def _flags(rule: Rule, event: Event) -> bool:
-        # An enforcer's event carries no open flags and no owner: the flags read as "not O_RDONLY", the owner as uid 0.
-        if rule.read_only and event.path:
-            return True
-        if rule.owner_only:
-            return event.uid != 0 or rule.action is Action.ALLOW
+        owner = event.uid == 0 if event.owner is None else event.owner
+        permitted = (event.reads or not rule.read_only) and (owner or not rule.owner_only)
+        if rule.read_only or rule.owner_only:  # what the flags permit counts for Allow rules alone
+            return not permitted or rule.action is Action.ALLOW
         return event.tty if rule.no_terminal else True
 
     def _network(self, event: Event, draft: Draft, mode: str) -> None:

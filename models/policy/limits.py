@@ -115,7 +115,7 @@ def key_count(policies: Iterable[Policy]) -> int:
 
 
 def key_costs(policies: Iterable[Policy]) -> dict[str, int]:
-    """Return how many keys fewer there would be without each rule, by ``policy:where``."""
+    """Return how many keys each rule is the last to write, by ``policy:where``: what there is to save."""
     table = Table.build(policies)
     costs: dict[str, int] = {}
     seen = set()

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from cases import accesses
-from recorded import SHARED, need
+from policy_cases import accesses
+from policy_recorded import SHARED, need
 
 from models.policy import Dialect, Posture, compile, read_policies  # noqa: A004
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from recorded import VERDICTS, Recorded, Session, need, sessions
+from policy_recorded import VERDICTS, Recorded, Session, need, sessions
 
 from models.policy import Dialect, Op, Ruleset, compile  # noqa: A004
 
