@@ -1,25 +1,39 @@
 """Fixtures of the tests that run only in a guest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import pytest
-from containers import IMAGE, Container, StartContainer, make_image, make_root
+from containers import DOCKER, IMAGE, PODMAN, Container, Runtime, StartContainer, make_image, make_root, start_docker
 
 
 @pytest.fixture(scope="session")
-def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image of static busybox."""
-    make_image(make_root(tmp_path_factory.mktemp("image") / "root"))
-    return IMAGE
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Runtime]]:
+    """``runtime("podman")`` or ``runtime("docker")``, ready, with busybox as IMAGE; dockerd starts at first use."""
+    daemons = []
+
+    @cache
+    def ready(name: str) -> Runtime:
+        found = {"podman": PODMAN, "docker": DOCKER}[name]
+        folder = tmp_path_factory.mktemp(name)
+        if found is DOCKER:
+            daemons.append(start_docker(folder / "dockerd.log"))
+        make_image(found, make_root(folder / "root"))
+        return found
+
+    yield ready
+    for daemon in daemons:
+        daemon.terminate()
+        daemon.wait(60)
 
 
 @pytest.fixture
-def container(busybox_image: str) -> Iterator[StartContainer]:
-    """Start a container, ``container("sleep", "100", options=["--name", "web"])``; gone when the test ends."""
+def container(runtime: Callable[[str], Runtime]) -> Iterator[StartContainer]:
+    """Start one: ``container("sleep", "100", options=["--name", "web"], by="docker")``; gone when the test ends."""
     started: list[Container] = []
 
-    def start(*command: str, image: str = busybox_image, options: Sequence[str] = ()) -> Container:
-        started.append(Container(command, image, options))
+    def start(*command: str, image: str = IMAGE, options: Sequence[str] = (), by: str = "podman") -> Container:
+        started.append(Container(runtime(by), command, image, options))
         return started[-1]
 
     yield start

@@ -1,29 +1,56 @@
-"""Real containers for guest tests: podman with crun, images made on the spot, storage on tmpfs.
+"""Real containers for guest tests: podman with crun, or docker with runc; images made on the spot, storage on tmpfs.
 
-No network and no registry: an image is one layer, packed from a folder. podman puts it on overlayfs, as in production.
+No network and no registry: an image is one layer, packed from a folder. It is put on overlayfs, as in production.
 """
 
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 IMAGE = "localhost/busybox:1"
 
-_PODMAN = ("podman", "--cgroup-manager=cgroupfs", "--runtime=crun", "--events-backend=file", "--storage-driver=overlay")
 _APPLETS = (
     *("sh", "cat", "cp", "dd", "echo", "env", "id", "ls", "mkdir", "mount", "mv", "nc", "ln", "rm", "rmdir"),
     *("seq", "sleep", "stat", "touch", "true", "false", "umount", "wget"),
 )
 
 
-def podman(*arguments: str, check: bool = True) -> str:
-    """Run podman; return its output without the last newline. Raises AssertionError with podman's words."""
-    done = subprocess.run([*_PODMAN, *arguments], capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, f"podman {' '.join(arguments)}: {done.stderr.strip()}"
-    return done.stdout.rstrip("\n")
+@dataclass(frozen=True)
+class Runtime:
+    """A command line that understands docker's words."""
+
+    command: tuple[str, ...]
+
+    def __call__(self, *arguments: str, check: bool = True) -> str:
+        """Run it; return its output without the last newline. Raises AssertionError with its words."""
+        done = subprocess.run([*self.command, *arguments], capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, f"{self.command[0]} {' '.join(arguments)}: {done.stderr.strip()}"
+        return done.stdout.rstrip("\n")
+
+
+PODMAN = Runtime(
+    ("podman", "--cgroup-manager=cgroupfs", "--runtime=crun", "--events-backend=file", "--storage-driver=overlay")
+)
+DOCKER = Runtime(("docker",))
+
+
+def start_docker(log: Path) -> subprocess.Popen[bytes]:
+    """Start dockerd on its usual socket and wait until it answers; the caller ends it."""
+    options = ("--storage-driver=overlay2", "--bridge=none", "--iptables=false", "--exec-root=/run/docker")
+    with log.open("wb") as out:
+        daemon = subprocess.Popen(["dockerd", *options], stdout=out, stderr=out)
+    for _ in range(120):
+        if subprocess.run([*DOCKER.command, "version"], capture_output=True, check=False).returncode == 0:
+            return daemon
+        assert daemon.poll() is None, f"dockerd ended: {log.read_text()[-2000:]}"
+        time.sleep(1)
+    daemon.kill()
+    raise AssertionError(f"dockerd does not answer: {log.read_text()[-2000:]}")
 
 
 def make_root(folder: Path) -> Path:
@@ -39,31 +66,32 @@ def make_root(folder: Path) -> Path:
     return folder
 
 
-def make_image(root: Path, name: str = IMAGE, changes: Sequence[str] = ()) -> str:
+def make_image(runtime: Runtime, root: Path, name: str = IMAGE, changes: Sequence[str] = ()) -> str:
     """Turn a folder into an image of one layer; `changes` are Dockerfile lines such as ``LABEL a=b``. Return its id."""
     archive = root.with_suffix(".tar")
     subprocess.run(["tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), "."], check=True)
     options = [word for change in changes for word in ("--change", change)]
-    identity = podman("import", "--quiet", *options, str(archive), name)
+    identity = runtime("import", *options, str(archive), name)
     archive.unlink()
-    return identity
+    return identity.splitlines()[-1]
 
 
 class Container:
     """One container, started. It is removed by `remove`, whatever state it is in."""
 
-    def __init__(self, command: Sequence[str], image: str, options: Sequence[str]) -> None:
-        self.id = podman("run", "--detach", "--network=none", *options, image, *command)
+    def __init__(self, runtime: Runtime, command: Sequence[str], image: str, options: Sequence[str]) -> None:
+        self._runtime = runtime
+        self.id = runtime("run", "--detach", "--network=none", *options, image, *command)
 
     def inspect(self) -> dict[str, Any]:
-        """Return what podman knows about it."""
-        found: dict[str, Any] = json.loads(podman("inspect", self.id))[0]
+        """Return what the runtime knows about it."""
+        found: dict[str, Any] = json.loads(self._runtime("inspect", self.id))[0]
         return found
 
     @property
     def name(self) -> str:
-        """The name podman gave it, or the one from ``--name``."""
-        return str(self.inspect()["Name"])
+        """The name that the runtime gave it, or the one from ``--name``."""
+        return str(self.inspect()["Name"]).removeprefix("/")
 
     @property
     def pid(self) -> int:
@@ -77,23 +105,24 @@ class Container:
 
     def execute(self, *command: str, check: bool = True) -> str:
         """Run a command inside, as ``kubectl exec`` does; return what it printed."""
-        return podman("exec", self.id, *command, check=check)
+        return self._runtime("exec", self.id, *command, check=check)
 
     def wait(self) -> int:
         """Wait for it to end; return its exit status."""
-        return int(podman("wait", self.id))
+        return int(self._runtime("wait", self.id))
 
     def logs(self) -> str:
         """Return what it has printed so far."""
-        return podman("logs", self.id)
+        return self._runtime("logs", self.id)
 
     def stop(self, seconds: int = 10) -> None:
         """SIGTERM, and SIGKILL after `seconds`."""
-        podman("stop", f"--time={seconds}", self.id)
+        self._runtime("stop", f"--time={seconds}", self.id)
 
     def remove(self) -> None:
         """Kill and remove it."""
-        podman("rm", "--force", "--time=0", self.id)
+        self._runtime("kill", self.id, check=False)  # not running is fine
+        self._runtime("rm", "--force", self.id)
 
 
 StartContainer = Callable[..., Container]  # the type of the fixture `container`
