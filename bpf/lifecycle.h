@@ -49,13 +49,13 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		fresh.parent_exe = p->exe;
 		fresh.mode = p->mode;
 		fresh.cgroup = p->cgroup;
-	} else if (track_host && parent_tgid != recorder) {
+	} else if (track_host && parent_tgid != state.recorder) {
 		fresh.mode = MODE_WORKLOAD;
 	}
 	node = BPF_CORE_READ(cgroup_of(child), kn);
 	cgroup = BPF_CORE_READ(node, id);
 	target = is_target(node);
-	if (!p && !target && !(track_host && parent_tgid != recorder))
+	if (!p && !target && !(track_host && parent_tgid != state.recorder))
 		return 0;
 	know_cgroup(number_of(child));
 	if (!p || (target && cgroup != p->cgroup))
@@ -86,7 +86,7 @@ int BPF_PROG(on_attach, struct cgroup *destination, const char *path, struct tas
 		t->actor = 0;
 		return 0;
 	}
-	if (track_host && tgid == recorder)
+	if (track_host && tgid == state.recorder)
 		return 0;
 	fresh.cgroup = cgroup;
 	fresh.mode = track_host ? MODE_WORKLOAD : entering_mode(cgroup);

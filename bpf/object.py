@@ -26,7 +26,9 @@ def object_path(name: str) -> Path:
     """Where ``observer.tracepoint`` and its like are installed."""
     path = FOLDER / f"{name}.bpf.o"
     if not path.exists():
-        raise ObjectMissing(f"{path} is missing", "python -m bpf.build compiles it (needs clang); a wheel has it inside")
+        raise ObjectMissing(
+            f"{path} is missing", "python -m bpf.build compiles it (needs clang); a wheel has it inside"
+        )
     return path
 
 
@@ -124,6 +126,14 @@ class BpfObject:
     def program_fd(self, name: str) -> int:
         """The descriptor of a loaded program."""
         return int(libbpf().bpf_program__fd(self._programs[name]))
+
+    def recursion_misses(self, name: str) -> int:
+        """How often the kernel skipped the program because it was running already on that CPU (counted since 5.12)."""
+        info = (c.c_uint64 * 32)()  # struct bpf_prog_info; recursion_misses lies at byte 208
+        size = c.c_uint32(c.sizeof(info))
+        if check(libbpf().bpf_obj_get_info_by_fd(self.program_fd(name), info, c.byref(size))) or size.value < 216:
+            return 0
+        return int(info[26])
 
     def map(self, name: str) -> Map:
         """A map after loading, with dtypes from BTF where it declares key and value."""

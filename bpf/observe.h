@@ -34,7 +34,7 @@ const volatile __u32 raw = 0;
 struct {
 	__u64 epoch;	  /* of renames and mounts, as far as system calls show them */
 	__u32 generation; /* of phases */
-	__u32 unused;
+	__u32 recorder;	  /* tgid that is never watched with the whole host */
 	__u64 lost_anywhere[LOSS_CAUSES]; /* where not even the cgroup could be noted */
 	__u64 raw_lost;
 	__u64 raw_sent;

@@ -99,9 +99,7 @@ class Abi:
         return cls(
             call_numbers=operations,
             operations={
-                n: Operation[name[3:]]
-                for name, n in operations.items()
-                if name.startswith("OP_") and name != "OP_NONE"
+                n: Operation[name[3:]] for name, n in operations.items() if name.startswith("OP_") and name != "OP_NONE"
             },
             phases={n: Phase[name.removeprefix("PHASE_")] for name, n in btf.enum("phase").items()},
             losses={

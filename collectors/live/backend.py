@@ -6,21 +6,35 @@ and refuse every trampoline (EPERM), and a distribution's kernel has features it
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bpf.btf import Btf
 from bpf.errors import BpfError, KernelRefused, LibbpfMissing
+from bpf.maps import Map
 from bpf.object import BpfObject, object_path
 from collectors.live.calls import table
 from models.behaviour import Class
 
-__all__ = ["BACKENDS", "Backend", "NoBackend", "Refusal", "Settings", "load", "subsystem_index"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "Loaded",
+    "NoBackend",
+    "Pinned",
+    "Refusal",
+    "Settings",
+    "load",
+    "subsystem_index",
+    "unpin",
+]
 
-CAP_TRACEPOINT = "on_capable"  # cap_capable has a tracepoint since Linux 6.14
+CAP_TRACEPOINT = "on_capable_tracepoint"  # cap_capable has a tracepoint since Linux 6.14
 
 
 class NoBackend(BpfError):
@@ -70,7 +84,7 @@ class Backend:
     def watched(self, programs: set[str]) -> dict[str, dict[str, str]]:
         """Class -> state and note, for the programs that were loaded."""
         states = {str(c): {"state": "watched", "note": ""} for c in Class}
-        if "on_capable" not in programs:
+        if not any(name.startswith("on_capable") for name in programs):
             note = "the kernel has no tracepoint for capabilities before 6.14"
             states[Class.CAPABILITY] = {"state": "unwatched", "note": note}
         if self.name == "tracepoint":
@@ -89,14 +103,73 @@ BACKENDS = {
 """In order of preference."""
 
 
-@dataclass
 class Loaded:
-    """A back end whose programs are in the kernel, not yet attached."""
+    """A back end in the kernel: its maps and its attachment, whether loaded here or left pinned by another process."""
 
-    backend: Backend
-    object: BpfObject
-    refusals: list[Refusal] = field(default_factory=list)
-    programs: set[str] = field(default_factory=set)
+    def __init__(self, backend: Backend, opened: BpfObject, programs: set[str], refusals: list[Refusal]) -> None:
+        self.backend, self.object, self.programs, self.refusals = backend, opened, programs, refusals
+        self.pins: Path | None = None
+
+    def map(self, name: str) -> Map:
+        """One of the observer's maps."""
+        return self.object.map(name)
+
+    def variable(self, name: str) -> np.ndarray[Any, Any]:
+        """A global of the programs, shared."""
+        return self.object.variable(name)
+
+    def attach(self, pins: Path | None = None) -> None:
+        """Attach all programs; with `pins`, a folder on a bpffs, they and the maps outlive this process."""
+        self.object.attach(*sorted(self.programs))
+        if pins:
+            self.object.pin(pins)
+            self.pins = pins
+
+    def missed(self) -> int:
+        """How often the kernel skipped one of the programs (since 5.12; its recursion guard)."""
+        return sum(self.object.recursion_misses(name) for name in self.programs)
+
+    def detach(self) -> None:
+        """Take the programs off their hooks. The maps can still be read."""
+        self.object.detach()
+        if self.pins:
+            unpin(self.pins)
+
+    def close(self) -> None:
+        """Free everything that is not pinned."""
+        self.object.close()
+
+
+class Pinned(Loaded):
+    """What a recorder that was killed has left: it has gone on recording into its maps."""
+
+    def __init__(self, backend: Backend, variant: str, pins: Path) -> None:
+        super().__init__(backend, BpfObject(object_path(variant)), set(), [])
+        self.pins: Path = pins
+
+    def map(self, name: str) -> Map:
+        """One of the observer's maps, by its pin."""
+        return Map.pinned(self.pins / "maps" / name, *self.object.map_types(name))
+
+    def variable(self, name: str) -> np.ndarray[Any, Any]:
+        """A global of the programs, shared."""
+        return self.object.variable(name, Map.pinned(self.pins / "maps" / "bss", None, None).fd)
+
+    def attach(self, pins: Path | None = None) -> None:
+        """Nothing: the links are attached still."""
+
+    def missed(self) -> int:
+        """Not known: the programs belong to links that another process made."""
+        return 0
+
+
+def unpin(pins: Path) -> None:
+    """Remove pinned links and maps; the programs stop within some tens of milliseconds."""
+    for kind in ("links", "maps"):
+        for pin in sorted((pins / kind).glob("*")):
+            pin.unlink()
+        (pins / kind).rmdir()
+    pins.rmdir()
 
 
 def load(requested: str, settings: Settings, adjust: Callable[[BpfObject], None] | None = None) -> Loaded:
@@ -113,14 +186,13 @@ def load(requested: str, settings: Settings, adjust: Callable[[BpfObject], None]
             continue
         for variant in backend.objects:
             try:
-                loaded = _load_one(backend, variant, settings, adjust)
+                loaded = _load_one(backend, variant, settings, adjust, refusals)
             except LibbpfMissing as error:
                 refusals.append(Refusal(name, str(error), error.hint))
                 break
             except (BpfError, LookupError) as error:
                 refusals.append(Refusal(f"{name} ({variant})", str(error), getattr(error, "hint", "")))
                 continue
-            loaded.refusals = refusals
             return loaded
     raise NoBackend(refusals)
 
@@ -129,24 +201,25 @@ _LSM_HINT = "boot with bpf in the lsm= list, for example lsm=landlock,lockdown,a
 
 
 def _load_one(
-    backend: Backend, variant: str, settings: Settings, adjust: Callable[[BpfObject], None] | None
+    backend: Backend,
+    variant: str,
+    settings: Settings,
+    adjust: Callable[[BpfObject], None] | None,
+    refusals: list[Refusal],
 ) -> Loaded:
-    unloadable: list[str] = []
-    for _ in range(2):
-        opened = BpfObject(object_path(variant))
-        try:
-            if CAP_TRACEPOINT in opened.programs and backend.name == "tracepoint" and not _has_cap_tracepoint():
-                unloadable.append(CAP_TRACEPOINT)
-            _configure(opened, settings)
-            opened.without(*unloadable)
-            if adjust:
-                adjust(opened)
-            opened.load()
-        except BaseException:
-            opened.close()
-            raise
-        return Loaded(backend, opened, programs=set(opened.programs) - set(unloadable))
-    raise AssertionError("unreachable")
+    opened = BpfObject(object_path(variant))
+    try:
+        absent = {CAP_TRACEPOINT} if not _has_cap_tracepoint() else set()
+        absent &= set(opened.programs)
+        _configure(opened, settings)
+        opened.without(*absent)
+        if adjust:
+            adjust(opened)
+        opened.load()
+    except BaseException:
+        opened.close()
+        raise
+    return Loaded(backend, opened, set(opened.programs) - absent, refusals)
 
 
 def _configure(opened: BpfObject, settings: Settings) -> None:
@@ -155,7 +228,6 @@ def _configure(opened: BpfObject, settings: Settings) -> None:
     rename_lock, mount_lock = _lock_addresses()
     opened.constants(
         track_host=int(settings.track_host),
-        recorder=os.getpid(),
         own_mounts_needed=int(settings.own_mounts_needed),
         host_mount_namespace=Path("/proc/self/ns/mnt").stat().st_ino,
         subsystem=settings.subsystem,

@@ -26,12 +26,7 @@ _SHORT, _LONG = 256, 4096
 _NO_PATH = 0xFFFF
 _FOLLOWED = {Operation.TRUNCATE, Operation.CHMOD, Operation.CHOWN, Operation.SETXATTR, Operation.EXEC, Operation.OPEN}
 _NAMED_BY_KERNEL = {Operation.CONNECT, Operation.BIND, Operation.SEND, Operation.LISTEN, Operation.ACCEPT}
-_CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
-    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
-    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
+_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"]
 
 
 @dataclass(frozen=True)
@@ -220,9 +215,7 @@ class Decoder:
 
     # Exec
 
-    def _after_exec(
-        self, actor: Actor, row: dict[str, Any], head: np.void, base: bytes | None, given: bytes
-    ) -> None:
+    def _after_exec(self, actor: Actor, row: dict[str, Any], head: np.void, base: bytes | None, given: bytes) -> None:
         """Fills in argv and script, and derives what the back end does not see."""
         tgid = int(head["tgid"])
         if "JOINED" in self._flags(head):  # the script itself; its interpreter's row follows
@@ -235,7 +228,9 @@ class Decoder:
             return
         if script := self.tables.scripts.get(int(head["exe"])):
             self._amend(script=text_of(script)[0])
-        self._amend(argv=self._redact([text_of(word)[0] for word in given.rstrip(b"\0").split(b"\0")]) if given else None)
+        self._amend(
+            argv=self._redact([text_of(word)[0] for word in given.rstrip(b"\0").split(b"\0")]) if given else None
+        )
         if self._sees_exec or base is None or row["object"] is Object.ANONYMOUS:
             return
         self._derive_open(actor, row, base)
@@ -281,7 +276,6 @@ class Decoder:
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
 
 
 def derived_key(key: int, number: int) -> int:

@@ -73,7 +73,7 @@ class Root:
     def script_interpreter(self, path: bytes) -> bytes | None:
         """What the ``#!`` line of a script names, or None if it is no script."""
         try:
-            with open(self.real(path), "rb", opener=_carefully) as file:  # noqa: PTH123 - needs an opener
+            with open(self.real(path), "rb", opener=_carefully) as file:
                 head = file.read(256)
         except OSError:
             return None
@@ -85,7 +85,7 @@ class Root:
     def loader(self, path: bytes) -> tuple[bool, bytes | None]:
         """(readable, the ELF interpreter that the executable asks for, canonical; None if it has none)."""
         try:
-            with open(self.real(path), "rb", opener=_carefully) as file:  # noqa: PTH123 - needs an opener
+            with open(self.real(path), "rb", opener=_carefully) as file:
                 name = loader_of(file.read(4096))
         except OSError:
             return False, None

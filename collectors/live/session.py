@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,13 +71,13 @@ class Session:
         self._host_root = Root()
         self._own_namespace = _mount_namespace("self")
         self._gone: dict[str, int] = {}
-        opened = loaded.object
-        self.abi = Abi.of(opened.btf)
+        self.abi = Abi.of(loaded.object.btf)
         self._short = Ring(*self._ring("events"), self.abi.record)
         self._long = Ring(*self._ring("long_events"), self.abi.long_record)
         self._raw = Ring(*self._ring("raw_events"), self.abi.raw_record) if raw else None
-        self._maps = {name: opened.map(name) for name in ("behaviours", "cgroups", "tasks", "targets")}
-        self._state = opened.variable("state")
+        self._maps = {name: loaded.map(name) for name in ("behaviours", "cgroups", "tasks", "targets")}
+        self._state = loaded.variable("state")
+        self._state["recorder"] = os.getpid()
         self.decoder = Decoder(
             self.abi,
             _from_json(writer.notes()),
@@ -90,16 +91,19 @@ class Session:
         )
 
     def _ring(self, name: str) -> tuple[int, int]:
-        ring = self.loaded.object.map(name)
+        ring = self.loaded.map(name)
         return ring.fd, ring.max_entries
 
     # Who is watched
 
-    def start(self) -> None:
-        """Attach the programs, then watch the target's cgroups and the processes that exist already."""
+    def start(self, pins: Path | None = None) -> None:
+        """Attach the programs, then watch the target's cgroups and the processes that exist already.
+
+        With `pins`, a folder on a bpffs, the recording goes on in the kernel if this process is killed.
+        """
         for ref in self.target.cgroups:
             self._maps["targets"].set(ref.id, 1)
-        self.loaded.object.attach(*self.loaded.programs)
+        self.loaded.attach(pins)
         for pid in self._existing():
             self.watch(pid)
 
@@ -140,10 +144,12 @@ class Session:
     def _phase(self, phase: Phase) -> int:
         return next(number for number, name in self.abi.phases.items() if name is phase)
 
-    def set_phase(self, unit: str, phase: Phase) -> None:
-        """From now on this unit's behaviours belong to `phase`."""
+    def set_phase(self, unit: str, phase: Phase, *, only_from: Phase | None = None) -> None:
+        """From now on this unit's behaviours belong to `phase`; with `only_from`, unless it is in another by now."""
         for cgroup in list(self.decoder.tables.cgroups):
             if self._unit_of(cgroup) != unit or (state := self._maps["cgroups"].get(cgroup)) is None:
+                continue
+            if only_from is not None and self.abi.phases[int(state["phase"])] is not only_from:
                 continue
             state["phase"] = self._phase(phase)
             self._maps["cgroups"].set(cgroup, state, flags=2)
@@ -220,6 +226,8 @@ class Session:
         for number, count in enumerate(self._state[0]["lost_anywhere"].tolist()):
             if count:
                 found["", str(self.abi.losses[number])] = count
+        if missed := self.loaded.missed():
+            found["", str(Loss.MISSED)] = missed
         for unit, count in self._gone.items():
             place = unit, str(Loss.PROCESS_GONE)
             found[place] = found.get(place, 0) + count
@@ -228,7 +236,7 @@ class Session:
 
     def stop(self) -> None:
         """Detach, then take what is left. Whatever happened before the call is in the recording."""
-        self.loaded.object.detach()
+        self.loaded.detach()
         while self.drain():
             pass
         while self.drain_raw():
@@ -305,4 +313,3 @@ def _from_json(notes: list[dict[str, Any]]) -> Tables:
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
-

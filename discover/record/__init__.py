@@ -1,0 +1,1 @@
+"""`discover record`: options, the run itself, its panel and its closing report."""

@@ -1,0 +1,375 @@
+"""The run of one recording: from options to a finished dataset."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from collectors.redact import Redactor
+
+from collectors import drills as drilling
+from collectors.cgroups import detect
+from collectors.live.backend import BACKENDS, Loaded, Pinned, Settings, load, subsystem_index, unpin
+from collectors.live.launch import Launched, launch
+from collectors.live.session import Counters, Session
+from collectors.target import Target, resolve
+from collectors.units import UnitInfo
+from collectors.writer import RecordingWriter
+from discover.errors import DiscoverError, UsageError
+from discover.record.options import RecordOptions
+from discover.version import VERSION
+from models.behaviour import Phase
+
+__all__ = ["Outcome", "Progress", "record", "resume"]
+
+BPFFS = Path("/sys/fs/bpf")
+_CHECKPOINT = 10.0  # seconds between counts on disk
+_GRACE = 10.0  # seconds a command has to stop after SIGTERM
+
+
+@dataclass
+class Progress:
+    """What a panel shows while recording."""
+
+    target: str
+    backend: str
+    counters: Counters
+    elapsed: float = 0.0
+    fresh: int = 0
+    """New behaviours in the last minute."""
+    rate: float = 0.0
+    """Events a second, over the last interval."""
+    phase: str = ""
+    drill: str = ""
+
+
+@dataclass
+class Outcome:
+    """How a recording ended."""
+
+    path: Path
+    backend: str
+    watched: dict[str, dict[str, str]]
+    counters: Counters
+    losses: list[dict[str, Any]]
+    ended_by: str
+    exit_status: int | None = None
+    drilled: list[str] = field(default_factory=list)
+    not_drilled: dict[str, str] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+
+
+class _Stop:
+    """Whether to stop, and why. The first Ctrl-C ends the recording in order; a second one hurries the command."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._asked)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
+        self.reason = self.reason or ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+
+
+def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
+    """Record what `options` say into their output folder; `tell` is called about four times a second.
+
+    Raises `DiscoverError` (and those of target, back end and writer, which carry hints) with what was recorded until
+    then whole on disk.
+    """
+    if os.geteuid() != 0:
+        raise DiscoverError(
+            "recording needs root: it loads programs into the kernel", f"sudo discover record -o {options.output} …"
+        )
+    target = resolve(options.spec)
+    run = uuid.uuid4().hex[:12]
+    settings = Settings(
+        track_host=target.kind == "host",
+        own_mounts_needed=target.kind in ("container", "pod"),
+        subsystem=subsystem_index(target.hierarchy),
+        raw=options.raw,
+        ring_size=options.ring_size,
+        behaviours=options.behaviours,
+    )
+    loaded = load(options.backend, settings)
+    redactor = Redactor.load(options.redact_rules)
+    pins = _pins(run) if options.survive else None
+    manifest = {
+        "id": run,
+        "discover_version": VERSION,
+        "target": {"kind": target.kind, "description": target.describe(), **_plain_spec(options)},
+        "command": redactor.argv(list(target.command)),
+        "backend": loaded.backend.name,
+        "object": loaded.object.path.name.removesuffix(".bpf.o"),
+        "kernel": platform.release(),
+        "arch": platform.machine(),
+        "watched": loaded.backend.watched(loaded.programs),
+        "pins": str(pins) if pins else None,
+        "options": {
+            "stream": options.raw,
+            "raw": False,
+            "for": options.limit,
+            "drills": [d.name for d in options.drills],
+        },
+    }
+    child: Launched | None = None
+    with _Stop() as stop, RecordingWriter.create(options.output, manifest) as writer:
+        child = launch(target.command) if target.command else None
+        session = Session(target, loaded, writer, run=run, redact=redactor.argv, raw=options.raw)
+        try:
+            session.start(pins)
+            if child:
+                session.watch(child.pid, "RUNTIME_INIT")
+                _release(child)
+            return _Run(options, target, session, loaded, writer, stop, tell, child).to_the_end()
+        except BaseException:
+            if child and child.poll() is None:
+                child.send(signal.SIGTERM)
+            loaded.detach()
+            raise
+        finally:
+            loaded.close()
+
+
+def _release(child: Launched) -> None:
+    try:
+        child.release()
+    except OSError as error:
+        raise UsageError(
+            f"cannot run {child.command[0]!r}: {error.strerror}", "give the command's path after --"
+        ) from None
+
+
+def _plain_spec(options: RecordOptions) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(options.spec).items() if v and k != "command"}
+
+
+def _pins(run: str) -> Path | None:
+    """Where this recording's maps are pinned; None where there is no bpffs."""
+    if not os.path.ismount(BPFFS) and not _mount_bpffs():
+        return None
+    return BPFFS / "discover" / run
+
+
+def _mount_bpffs() -> bool:
+    import ctypes  # noqa: PLC0415 - needed on the few hosts that have none mounted
+
+    if not BPFFS.is_dir():
+        return False
+    return ctypes.CDLL(None, use_errno=True).mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700") == 0
+
+
+def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = None) -> Outcome:
+    """Go on with a recording whose recorder was killed: the kernel has gone on counting."""
+    from collectors.target import TargetSpec  # noqa: PLC0415 - the manifest names its fields
+    from models.dataset_layout import read_manifest  # noqa: PLC0415
+
+    manifest = read_manifest(path)
+    pins = Path(manifest["pins"]) if manifest.get("pins") else None
+    if pins is None or not (pins / "links").is_dir():
+        hint = f"`discover datasets finish {path}` keeps what it has; then record anew"
+        raise DiscoverError(f"nothing in the kernel is left of the recording {path}", hint)
+    wanted = {
+        k: tuple(v) if isinstance(v, list) else v
+        for k, v in manifest["target"].items()
+        if k not in ("kind", "description")
+    }
+    spec = TargetSpec(**wanted) if wanted else TargetSpec(command=tuple(manifest["command"]))
+    target = resolve(spec)
+    loaded = Pinned(BACKENDS[manifest["backend"]], manifest["object"], pins)
+    redactor = Redactor.load(None)
+    options = RecordOptions(spec=spec, output=path, limit=limit, raw=bool(manifest["options"].get("stream")))
+    with _Stop() as stop, RecordingWriter.resume(path, same_counters=True) as writer:
+        session = Session(target, loaded, writer, run=manifest["id"], redact=redactor.argv, raw=options.raw)
+        return _Run(options, target, session, loaded, writer, stop, tell, None).to_the_end()
+
+
+class _Run:
+    """One recording under way."""
+
+    def __init__(
+        self,
+        options: RecordOptions,
+        target: Target,
+        session: Session,
+        loaded: Loaded,
+        writer: RecordingWriter,
+        stop: _Stop,
+        tell: Callable[[Progress], None],
+        child: Launched | None,
+    ) -> None:
+        self.options, self.target, self.session, self.loaded = options, target, session, loaded
+        self.writer, self.stop, self.tell, self.child = writer, stop, tell, child
+        self.began = time.monotonic()
+        self.progress = Progress(target.describe(), loaded.backend.name, session.counters)
+        self._recent: list[tuple[float, int]] = []
+        self._results: list[drilling.DrillResult] = []
+        self._drill: threading.Thread | None = None
+        self._steady_at: dict[str, float] = {}
+        self._next = {"checkpoint": 2.0, "tell": 0.0}
+        self._seen = (0.0, 0)
+        session.on_ready = self._ready
+
+    def to_the_end(self) -> Outcome:
+        reason = self._loop()
+        self._end_command()
+        self.session.stop()
+        self._inventory()
+        losses = self.session.losses().to_pylist()
+        self.writer.finish("complete")
+        asked = {drill.name for drill in self.options.drills}
+        missing = drilling.not_drilled(self._results)
+        return Outcome(
+            path=self.options.output,
+            backend=self.loaded.backend.name,
+            watched=self.writer.manifest["watched"],
+            counters=self.session.counters,
+            losses=losses,
+            ended_by=reason,
+            exit_status=self.child.status if self.child else None,
+            drilled=[r.name for r in self._results if r.done],
+            not_drilled={n: why if n in asked else "not asked for" for n, why in missing.items()},
+            refusals=[f"{r.backend}: {r.reason.splitlines()[0]}" for r in self.loaded.refusals],
+        )
+
+    def _loop(self) -> str:
+        while True:
+            now = time.monotonic() - self.began
+            rows = self.session.drain()
+            streamed = self.session.drain_raw()
+            self._account(now, rows)
+            self._phases(now)
+            if reason := self._over(now):
+                return reason
+            if now >= self._next["checkpoint"]:
+                self.session.checkpoint()
+                self._rate(now)
+                self._next["checkpoint"] = now + (_CHECKPOINT if now > _CHECKPOINT else 2.0)
+            if now >= self._next["tell"]:
+                self.tell(self.progress)
+                self._next["tell"] = now + 0.25
+            busy = rows > 256 or streamed > 4096 or self.session.fill > 0.05
+            time.sleep(0.005 if busy else 0.05)
+
+    def _over(self, now: float) -> str:
+        if self.stop.reason:
+            return self.stop.reason
+        if self.child and self.child.poll() is not None:
+            return "the command ended"
+        if self._drill and self._drill.is_alive():
+            return ""
+        if self.options.limit is not None and now >= self.options.limit:
+            if self.options.drills and not self._drill:
+                self._start_drills()
+                return ""
+            return "the time was over"
+        if self.target.kind in ("pid", "container", "systemd") and not self._alive():
+            return "the target ended"
+        return ""
+
+    def _alive(self) -> bool:
+        tree = detect().hierarchies[self.target.hierarchy]
+        if self.target.cgroups:
+            return any(tree.processes(ref.path) for ref in self.target.cgroups)
+        return any(Path(f"/proc/{pid}").exists() for pid in self.target.pids)
+
+    # Phases
+
+    def _ready(self, unit: UnitInfo) -> None:
+        self._steady_at.setdefault(unit.unit, time.monotonic() - self.began + self.options.settle)
+
+    def _phases(self, now: float) -> None:
+        for unit in self.session.namer.units():
+            at = self._steady_at.setdefault(unit.unit, now + self.options.ready_after)
+            if now >= at and unit.unit not in self.session.ready:
+                self.session.ready.add(unit.unit)
+                self.session.set_phase(unit.unit, Phase.STEADY, only_from=Phase.START_UP)
+
+    def _start_drills(self) -> None:
+        unit = self.session.namer.units()[0].unit
+        tree = detect().hierarchies[self.target.hierarchy]
+        subject = drilling.subject_of(self.target, tree, unit, self.child.pid if self.child else None)
+
+        def work() -> None:
+            for result in drilling.run(subject, self.options.drills, self.session.set_phase):
+                self._results.append(result)
+                self.session.namer.units()[0].drills.append(result.name) if result.done else None
+
+        self._drill = threading.Thread(target=work, name="drills", daemon=True)
+        self._drill.start()
+
+    # The end
+
+    def _end_command(self) -> None:
+        if not self.child or self.child.poll() is not None:
+            return
+        for unit in self.session.namer.units():
+            self.session.set_phase(unit.unit, Phase.SHUTDOWN)
+        self.child.send(signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while self.child.poll() is None:
+            self.session.drain()
+            self.session.drain_raw()
+            if time.monotonic() > deadline:
+                self.child.send(signal.SIGKILL)
+            time.sleep(0.01)
+
+    def _inventory(self) -> None:
+        if not self.options.inventory:
+            return
+        from collectors.inventory import inventory_of  # noqa: PLC0415 - only at the end
+
+        units = self.session.namer.units()
+        root = f"/proc/{self.target.root_pid}/root" if self.target.root_pid else "/"
+        if self.target.kind in ("command", "host") or not Path(root).is_dir():
+            return  # the host's own file system: priced from the live system when a policy is learned
+        who = units[0].identity if units else self.target.identity
+        self.writer.inventory(inventory_of(Path(root), workload=who.workload, image_digest=who.image_digest))
+
+    # Figures
+
+    def _account(self, now: float, rows: int) -> None:
+        if rows:
+            self._recent.append((now, rows))
+        while self._recent and self._recent[0][0] < now - 60:
+            self._recent.pop(0)
+        self.progress.elapsed = now
+        self.progress.fresh = sum(n for _, n in self._recent)
+
+    def _rate(self, now: float) -> None:
+        before, events = self._seen
+        total = self.session.counters.events
+        if now > before:
+            self.progress.rate = (total - events) / (now - before)
+        self._seen = now, total
+
+
+def leftovers() -> list[Path]:
+    """Pinned recordings whose recorder is gone."""
+    folder = BPFFS / "discover"
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def forget(pins: Path) -> None:
+    """End a pinned recording in the kernel, without its data."""
+    try:
+        unpin(pins)
+    except OSError as error:
+        raise DiscoverError(f"cannot remove {pins}: {error.strerror}", "run as root") from None
