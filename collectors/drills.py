@@ -130,21 +130,24 @@ def subject_of(target: Target, tree: Hierarchy, unit: str, pid: int | None = Non
     if target.kind == "host":
         raise DrillError("the whole host cannot be drilled", "drill one container, unit or process at a time")
     first = target.root_pid if pid is None else pid
-    start = None if first is None else procs.start_of(first)
+    start = 0 if first is None else procs.start_of(first) or 0
 
     def members() -> list[procs.Process]:
         if not target.cgroups:
-            return [] if first is None or procs.start_of(first) != start else procs.descendants(first)
-        found: set[int] = set()
-        for ref in target.cgroups:
-            with contextlib.suppress(CgroupError, OSError):
-                found |= set(tree.processes(ref.path))
-        alive = filter(None, map(procs.read, sorted(found - procs.ancestors(os.getpid()))))
-        return sorted((p for p in alive if p.state not in "ZX"), key=lambda p: (p.start, p.pid))
+            found = procs.descendants(first) if first is not None and procs.runs(first, start) else []
+        else:
+            pids: set[int] = set()
+            for ref in target.cgroups:
+                with contextlib.suppress(CgroupError, OSError):
+                    pids |= set(tree.processes(ref.path))
+            found = sorted(filter(None, map(procs.read, pids)), key=lambda p: (p.start, p.pid))
+        # A cgroup may hold the recorder and the shell that it was started from.
+        own = procs.ancestors(os.getpid())
+        return [p for p in found if p.state not in {"Z", "X"} and p.pid not in own]
 
     def main() -> procs.Process | None:
         all_members = members()
-        wanted = first if first is not None and procs.start_of(first) == start else None
+        wanted = first if first is not None and procs.runs(first, start) else None
         if target.kind == "systemd" and (told := systemd.show(target.identity.workload)) is not None:
             wanted = told.main_pid or wanted
         return next((p for p in all_members if p.pid == wanted), all_members[0] if all_members else None)
@@ -199,7 +202,7 @@ def _phase(subject: Subject, set_phase: Callable[[str, Phase], None], main: proc
         yield
     finally:
         # What follows the end of the main process still belongs to the drill that ended it.
-        if procs.start_of(main.pid) == main.start:
+        if procs.runs(main.pid, main.start):
             set_phase(subject.unit, Phase.STEADY)
 
 
@@ -249,7 +252,7 @@ def _reload(subject: Subject, settle: float) -> tuple[bool, str]:
     if not _send(subject, process, signal.SIGHUP):
         return False, f"{_who(process)} ended before it could be signalled"
     time.sleep(settle)
-    alive = procs.start_of(process.pid) == process.start
+    alive = procs.runs(process.pid, process.start)
     return True, f"SIGHUP to {_who(process)}, which {'runs on' if alive else 'ended'}"
 
 

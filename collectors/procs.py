@@ -22,7 +22,18 @@ from typing import Self
 
 from collectors.cgroups import parse_membership
 
-__all__ = ["Handle", "Process", "ancestors", "boot_id", "descendants", "read", "snapshot", "start_of", "started_at"]
+__all__ = [
+    "Handle",
+    "Process",
+    "ancestors",
+    "boot_id",
+    "descendants",
+    "read",
+    "runs",
+    "snapshot",
+    "start_of",
+    "started_at",
+]
 
 _PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -73,6 +84,12 @@ def start_of(pid: int) -> int | None:
     """The start time of a pid in clock ticks since boot; None when there is no such process."""
     stat = _stat(pid)
     return None if stat is None else stat.start
+
+
+def runs(pid: int, start: int) -> bool:
+    """Whether the process that had this pid and start time still runs; one that nobody has waited for does not."""
+    stat = _stat(pid)
+    return stat is not None and stat.start == start and stat.state not in {"Z", "X"}
 
 
 def read(pid: int) -> Process | None:
