@@ -22,7 +22,17 @@ KubeArmor's rule keys as it counts them.
 
 from models.policy.access import Access, Op, PolicyClass
 from models.policy.cells import Cell, Conflict, Facts, Said
-from models.policy.decision import DEFAULT_POSTURE, Alert, Decision, Dialect, Ruleset, Verdict, compile, decide  # noqa: A004
+from models.policy.decision import (
+    DEFAULT_POSTURE,
+    DEFAULT_VISIBILITY,
+    Alert,
+    Decision,
+    Dialect,
+    Ruleset,
+    Verdict,
+    compile,
+    decide,
+)
 from models.policy.editing import PolicyFile
 from models.policy.errors import PolicyError, Problem, printable
 from models.policy.fields import Kind
@@ -78,6 +88,7 @@ __all__ = [
     "API_VERSION",
     "CAPABILITIES",
     "DEFAULT_POSTURE",
+    "DEFAULT_VISIBILITY",
     "LIMITS",
     "PROTOCOLS",
     "SOCKET_TYPES",

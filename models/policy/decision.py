@@ -12,9 +12,22 @@ from models.policy.access import Access, PolicyClass
 from models.policy.policy import Policy, Rule
 from models.policy.posture import Posture
 
-__all__ = ["ALLOWED", "DEFAULT_POSTURE", "Alert", "Decision", "Dialect", "Ruleset", "Verdict", "compile", "decide"]
+__all__ = [
+    "ALLOWED",
+    "DEFAULT_POSTURE",
+    "DEFAULT_VISIBILITY",
+    "Alert",
+    "Decision",
+    "Dialect",
+    "Ruleset",
+    "Verdict",
+    "compile",
+    "decide",
+]
 
 DEFAULT_POSTURE = "DefaultPosture"
+DEFAULT_VISIBILITY = (PolicyClass.PROCESS, PolicyClass.FILE, PolicyClass.NETWORK)
+"""The classes that KubeArmor's system monitor watches unless it is told otherwise (``config/config.go``)."""
 
 
 class Dialect(StrEnum):
@@ -93,7 +106,7 @@ def compile(  # noqa: A001 - the verb that people look for, as in re.compile
     posture: Posture,
     dialect: Dialect = Dialect.DISCOVER,
     *,
-    visibility: Iterable[PolicyClass] = (),
+    visibility: Iterable[PolicyClass] = DEFAULT_VISIBILITY,
 ) -> Ruleset:
     """Compile policies that all select the same workload, in the order in which they are applied.
 

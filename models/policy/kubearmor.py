@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from models.policy.access import NETWORK_OPS, Access, Op, PolicyClass
-from models.policy.decision import ALLOWED, DEFAULT_POSTURE, EACCES, Alert, Decision, Verdict
+from models.policy.decision import ALLOWED, DEFAULT_POSTURE, DEFAULT_VISIBILITY, EACCES, Alert, Decision, Verdict
 from models.policy.kubearmor_alerts import AlertMatcher, Event
 from models.policy.kubearmor_tables import (
+    ARGS,
     CAPABILITY_KEY,
     DENY,
     DIR,
@@ -39,6 +40,8 @@ from models.policy.posture import Posture
 
 __all__ = ["KubeArmorRuleset"]
 
+CACHED = 1 << 17
+MAX_ARGUMENTS = 20
 LOOP = 64
 """Directories are looked for at the slashes among the first 64 bytes of a path."""
 COPY_UP = "/overlay/work/work/#0"
@@ -87,7 +90,7 @@ class KubeArmorRuleset:
 
     @classmethod
     def compile(
-        cls, policies: Iterable[Policy], posture: Posture, visibility: Iterable[PolicyClass] = ()
+        cls, policies: Iterable[Policy], posture: Posture, visibility: Iterable[PolicyClass] = DEFAULT_VISIBILITY
     ) -> KubeArmorRuleset:
         """Build the table and the alert matcher for policies in the order in which they were applied."""
         policies = list(policies)
@@ -121,7 +124,7 @@ class KubeArmorRuleset:
     def _monitored(self, access: Access) -> tuple[Alert, ...]:
         """Return the alert of an Audit rule for what the system monitor sees: its own hooks, no part of the table."""
         op, policy_class = access.op, access.policy_class
-        if policy_class not in self.visibility or op not in MONITORED:
+        if policy_class not in self.visibility or policy_class not in self.matcher.audits or op not in MONITORED:
             return ()
         reads = op is Op.OPEN and not access.write
         facts = {"reads": reads, "owner": bool(access.owner_match)}
@@ -196,6 +199,8 @@ class KubeArmorRuleset:
         directory = path[: path.rfind("/") + 1]
         known = (directory, source, section)
         if known not in self._walks:
+            if len(self._walks) >= CACHED:
+                self._walks.clear()
             self._walks[known] = self._walk_slashes(directory, source, section)
         return self._walks[known]
 
@@ -300,9 +305,11 @@ class KubeArmorRuleset:
         mask = self.process[key] if key else 0
         denied = False
         if key is not None:
+            if mask & ARGS and self._arguments_match(access, key):
+                return Outcome(False, "process", key)
             denied = bool(mask & NO_TTY) and access.tty
             if mask & OWNER:
-                if access.owner_match:
+                if access.owner_match and not mask & ARGS:
                     return Outcome(False, "process", key)
                 denied = True
             denied |= bool(mask & DENY) and not mask & NO_TTY
@@ -312,6 +319,12 @@ class KubeArmorRuleset:
         denied |= mode == "block"
         event = Event("Process", "SECURITY_BPRM_CHECK", path, parent, access.uid, access.tty, denied)
         return Outcome(denied, "process", key, event)
+
+    def _arguments_match(self, access: Access, key: Key) -> bool:
+        """Whether every argument is allowed. The name itself may be another (busybox), unless it is all there is."""
+        rule = self.table.origin["process", key]
+        argv = access.argv or ()
+        return 0 < len(argv) <= MAX_ARGUMENTS and all(a in rule.allowed_args for a in argv[1:] or argv)
 
     def _socket(self, access: Access, hook: str) -> Outcome:
         by_type = TYPE_KEY + chr(access.type)

@@ -20,6 +20,7 @@ from models.policy.posture import Posture
 
 __all__ = ["AlertMatcher", "Event"]
 
+CACHED = 1 << 16
 PASSED, REFUSED = "Passed", "Permission denied"
 PROTOCOL_TEXTS = {
     0: "HOPOPT",
@@ -130,6 +131,8 @@ class AlertMatcher:
 
     rules: list[tuple[Rule, str]]
     posture: Posture
+    audits: frozenset[str] = frozenset()
+    """The sections that have an Audit rule."""
     _cache: dict[Event, Alert | None] = field(default_factory=dict)
 
     @classmethod
@@ -143,11 +146,13 @@ class AlertMatcher:
             for source in (rule.sources if rule.sources is not None else ("",))
             if rule.sources is None or source
         ]
-        return cls(pairs, posture)
+        return cls(pairs, posture, frozenset(r.section for r, _ in pairs if r.action is Action.AUDIT))
 
     def match(self, event: Event) -> Alert | None:
         """Return the alert for an event, None if it becomes a log line or nothing."""
         if event not in self._cache:
+            if len(self._cache) >= CACHED:
+                self._cache.clear()
             self._cache[event] = self._match(event)
         return self._cache[event]
 

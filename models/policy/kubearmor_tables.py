@@ -18,6 +18,7 @@ from models.policy.policy import Policy, Rule, rules
 from models.policy.posture import Posture
 
 __all__ = [
+    "ARGS",
     "CAPABILITY_KEY",
     "DENY",
     "DIR",

@@ -32,6 +32,7 @@ __all__ = ["KeyTable", "PathTable", "WrittenRuleset"]
 
 NOT_JUDGED = UNJUDGED | {Op.WRITE, Op.SETXATTR}
 """`Op.WRITE` was decided at the open; the hook of `Op.SETXATTR` sees no mount, so no path."""
+CACHED = 1 << 17
 STREAM, DGRAM, SEQPACKET = 1, 2, 5
 MPTCP = 262
 OPERATIONS = {
@@ -94,6 +95,8 @@ class PathTable:
             return ()
         known = self._above.get((parent, origin))
         if known is None:
+            if len(self._above) >= CACHED:
+                self._above.clear()
             known = self._above[parent, origin] = tuple(self._walk_up(parent, origin))
         return known
 

@@ -14,7 +14,6 @@ from models.policy import (
     Grade,
     Op,
     Policy,
-    PolicyClass,
     Posture,
     Target,
     Verdict,
@@ -25,7 +24,6 @@ from models.policy import (
     read_policies,
 )
 
-EVERY_CLASS = (PolicyClass.PROCESS, PolicyClass.FILE, PolicyClass.NETWORK)
 BPFLSM = Target.KUBEARMOR_BPFLSM
 
 
@@ -222,7 +220,7 @@ SEEN = [
 @pytest.mark.parametrize(("name", "access", "verdict"), SEEN, ids=lambda v: v if isinstance(v, str) else None)
 def test_the_textbook_is_foretold(name: str, access: Access, verdict: Verdict) -> None:
     policies = read_policies(need(SHARED / "textbook" / f"{name}.yaml"))
-    ruleset = compile(policies, Posture.all("block"), Dialect.KUBEARMOR_BPFLSM, visibility=EVERY_CLASS)
+    ruleset = compile(policies, Posture.all("block"), Dialect.KUBEARMOR_BPFLSM)
     assert ruleset.decide(access).verdict is verdict
 
 

@@ -12,6 +12,7 @@ from models.policy import (
     Dialect,
     Op,
     Policy,
+    PolicyClass,
     Posture,
     Verdict,
     WrittenRuleset,
@@ -316,6 +317,15 @@ def test_what_nobody_judges(op: Op) -> None:
         assert ruleset.decide(Access(op=op, path="/a", source="/x")).verdict is Verdict.ALLOW
 
 
+def test_kubearmor_s_audit_rules_alert_where_its_monitor_watches() -> None:
+    rules = paths({"path": "/a", "action": "Audit"}, {"path": "/r", "readOnly": True, "action": "Audit"})
+    for visibility, verdict in (((), Verdict.ALLOW), ((PolicyClass.FILE,), Verdict.AUDIT)):
+        ruleset = compile([rules], BLOCK, Dialect.KUBEARMOR_BPFLSM, visibility=visibility)
+        assert ruleset.decide(read("/a")).verdict is verdict
+        assert ruleset.decide(write("/r")).verdict is verdict
+        assert ruleset.decide(read("/r")).verdict is Verdict.ALLOW
+
+
 def test_what_only_kubearmor_does() -> None:
     def kubearmor(rules: Policy | list[Policy], access: Access) -> Verdict:
         return decide(rules if isinstance(rules, list) else [rules], BLOCK, access, Dialect.KUBEARMOR_BPFLSM).verdict
@@ -333,6 +343,9 @@ def test_what_only_kubearmor_does() -> None:
     long = "/" + "d" * 63 + "/"
     assert kubearmor(dirs({"dir": long}), read(long + "x")) is Verdict.BLOCK
     assert kubearmor(dirs({"dir": long[1:].join(("/", ""))[:63] + "/"}), read(long[:63] + "/x")) is Verdict.ALLOW
+    argued = paths({"path": "/bin/x", "allowedArgs": ["-a"], "action": "Block"}, section="process")
+    verdicts = [kubearmor(argued, execute("/bin/x", argv=v)) for v in (("x", "-a"), ("x", "-b"), ("x",), None)]
+    assert verdicts == [Verdict.ALLOW, Verdict.BLOCK, Verdict.BLOCK, Verdict.BLOCK]
     copied = write("/a", overlay=True, copy_up=True)
     assert kubearmor(paths({"path": "/a"}), copied) is Verdict.BLOCK
     assert ask(paths({"path": "/a"}), copied) is Verdict.ALLOW
