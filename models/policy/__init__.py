@@ -30,7 +30,7 @@ from models.policy.decision import (
     Dialect,
     Ruleset,
     Verdict,
-    compile,
+    compile,  # noqa: A004 - as in re.compile
     decide,
 )
 from models.policy.editing import PolicyFile

@@ -23,6 +23,7 @@ from models.policy.patterns import compile_pattern
 __all__ = ["check", "schema", "validate"]
 
 Path = tuple[str | int, ...]
+NAMES = frozenset({"path", "dir", "execname", "protocol", "capability", "domain"})
 TYPES = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "integer": "a number"}
 EXPECTED = {
     r"^\/+.*[^\/]$": ("an absolute path that does not end in /", "for a directory use matchDirectories"),
@@ -171,8 +172,9 @@ def _beyond_schema(data: Mapping[str, Any]) -> Iterator[Described]:
         if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
             hint = "a policy is UTF-8: match the directory that holds the file"
             yield path, f"{_short(value)} has bytes that are no UTF-8", hint
-        elif name in ("path", "dir", "execname") and any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
-            yield path, f"{_short(value)} has control characters", "match the directory that holds the file"
+        elif name in NAMES and any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
+            hint = "match the directory that holds the file" if name in ("path", "dir") else "leave them out"
+            yield path, f"{_short(value)} has control characters", hint
         elif name == "capability":
             for word in split_names(value):
                 if capability_name(word) not in CAPABILITIES:

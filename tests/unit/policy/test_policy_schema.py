@@ -96,6 +96,12 @@ WRONG = [
     ("  process: {matchPaths: [{path: /a, execname: b}]}", "spec.process.matchPaths[0]", "both path and", "keep one"),
     ("  process: {matchPatterns: [{pattern: '/a[b'}]}", "spec.process.matchPatterns[0].pattern", "no ']'", "close"),
     ('  file: {matchPaths: [{path: "/a\\x1b[0m"}]}', "spec.file.matchPaths[0].path", "control characters", "directory"),
+    (
+        '  network: {matchProtocols: [{protocol: "tcp\\n"}]}',
+        "spec.network.matchProtocols[0].protocol",
+        "control",
+        "out",
+    ),
     ("  nodeSelector: {}", "spec.nodeSelector", "unknown field", "only a KubeArmorHostPolicy"),
     ("  file: {}\n  file: {}", "spec.file", "twice", "merge the two"),
     ("  syscalls: {matchSyscalls: [{syscall: [opn]}]}", "spec.syscalls.matchSyscalls[0].syscall[0]", "", "open"),
