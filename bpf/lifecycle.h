@@ -106,6 +106,29 @@ static __always_inline bool from_own_mounts(struct task_struct *task, struct vfs
 	return !own_mounts_needed || BPF_CORE_READ(own, ns.inum) != host_mount_namespace;
 }
 
+static __always_inline bool runtime_still(struct task *t)
+{
+	return t->mode == MODE_RUNTIME_INIT || t->mode == MODE_ENTERING;
+}
+
+/* What a task is once it executes something of `mnt`. */
+static __always_inline void become(struct task *t, struct task_struct *task, struct vfsmount *mnt)
+{
+	t->actor = 0;
+	t->tty = BPF_CORE_READ(task, signal, tty) != 0;
+	if (!runtime_still(t) || !from_own_mounts(task, mnt))
+		return;
+	if (t->mode == MODE_ENTERING) {
+		t->mode = t->tty ? MODE_SESSION : MODE_PROBE;
+	} else {
+		struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &t->cgroup);
+
+		t->mode = MODE_WORKLOAD;
+		if (c && !c->main)
+			c->main = bpf_get_current_pid_tgid() >> 32;
+	}
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -113,27 +136,19 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	struct request q = {};
 	struct file *file = BPF_CORE_READ(bprm, file);
 	const char *filename = BPF_CORE_READ(bprm, filename);
-	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
 	unsigned long start, length;
-	__u32 zero = 0, tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 zero = 0;
 	struct given *g = bpf_map_lookup_elem(&strings, &zero);
 	__u64 script = 0;
 
 	if (!t || !g)
 		return 0;
+#ifdef HOOKS
+	t->exe = t->old_exe; /* the exec is the deed of the one that called it */
 	t->actor = 0;
-	t->tty = BPF_CORE_READ(task, signal, tty) != 0;
-	if ((t->mode == MODE_RUNTIME_INIT || t->mode == MODE_ENTERING) && from_own_mounts(task, mnt)) {
-		if (t->mode == MODE_ENTERING) {
-			t->mode = t->tty ? MODE_SESSION : MODE_PROBE;
-		} else {
-			struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &t->cgroup);
-
-			t->mode = MODE_WORKLOAD;
-			if (c && !c->main)
-				c->main = tgid;
-		}
-	}
+#else
+	become(t, task, BPF_CORE_READ(file, f_path.mnt));
+#endif
 	if (BPF_CORE_READ(bprm, interp) != filename) { /* through #!: what was asked for, by its name */
 		long got = bpf_probe_read_kernel_str(g, PATH_LONG, filename);
 
@@ -210,5 +225,29 @@ int BPF_PROG(on_signal, int sig, void *info, struct task_struct *task)
 	}
 	return 0;
 }
+
+/* A capability was asked for. */
+static __always_inline int on_capability(int capability, int result)
+{
+	struct task *t = watched();
+	struct request q = {};
+
+	if (!t || capability < 0)
+		return 0;
+	q.key.op = OP_CAPABLE;
+	q.key.error = -result;
+	q.key.object[0] = capability;
+	q.port = capability;
+	commit(&q, t, (struct task_struct *)bpf_get_current_task());
+	return 0;
+}
+
+#ifndef HOOKS
+SEC("tp_btf/cap_capable") /* since 6.14 */
+int BPF_PROG(on_capable_tracepoint, const void *cred, void *target, const void *capable, int capability, int result)
+{
+	return on_capability(capability, result);
+}
+#endif
 
 #endif

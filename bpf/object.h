@@ -43,6 +43,19 @@ static __always_inline void about_file(struct request *q, struct file *file)
 	about_path(q, path.dentry, path.mnt);
 }
 
+/* The file behind a mapping. Of overlayfs it is the layer's, which knows the path that was opened (since 6.7). */
+static __always_inline void about_mapped_file(struct request *q, struct file *file)
+{
+	struct backing_file *backing = (struct backing_file *)file;
+	struct path path;
+
+	if (bpf_core_field_exists(backing->user_path) && BPF_CORE_READ(file, f_mode) & FMODE_BACKING)
+		bpf_core_read(&path, sizeof(path), &backing->user_path);
+	else
+		bpf_probe_read_kernel(&path, sizeof(path), &file->f_path);
+	about_path(q, path.dentry, path.mnt);
+}
+
 static __always_inline struct file *file_of(struct task_struct *task, int fd)
 {
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);

@@ -36,6 +36,7 @@ struct {
 	__u32 generation; /* of phases */
 	__u32 recorder;	  /* tgid that is never watched with the whole host */
 	__u64 lost_anywhere[LOSS_CAUSES]; /* where not even the cgroup could be noted */
+	__u64 first_jiffies, first_nanoseconds, jiffies, nanoseconds; /* two moments in both units: what a jiffy is */
 	__u64 raw_lost;
 	__u64 raw_sent;
 } state;
@@ -160,16 +161,6 @@ static __always_inline void lose(__u64 cgroup, __u32 cause)
 		__sync_fetch_and_add(&state.lost_anywhere[cause], 1);
 }
 
-/* CLOCK_MONOTONIC to a few ms, where the kernel has it cheaper (since 5.11). */
-static __always_inline __u64 coarse_now(void)
-{
-#ifdef BEFORE_FIND_VMA
-	return bpf_ktime_get_ns();
-#else
-	return bpf_ktime_get_coarse_ns();
-#endif
-}
-
 /* Unique for as long as no CPU takes two records in one nanosecond; 5.10 has no atomic that returns a value. */
 static __always_inline __u64 new_id(__u64 now)
 {
@@ -249,7 +240,7 @@ static __always_inline void count_raw(__u64 id)
 static __always_inline void count(struct behaviour *b)
 {
 	__sync_fetch_and_add(&b->count, 1);
-	b->last = coarse_now();
+	b->last = bpf_jiffies64();
 	count_raw(b->id);
 }
 
@@ -294,7 +285,13 @@ static __always_inline __u64 enter_set(struct request *q, struct task *t, __u64 
 	struct behaviour fresh = {.id = id, .count = 1, .chain = chain, .epoch = epoch};
 	long error;
 
-	fresh.last = coarse_now();
+	fresh.last = bpf_jiffies64();
+	state.jiffies = fresh.last;
+	state.nanoseconds = bpf_ktime_get_ns();
+	if (!state.first_jiffies) {
+		state.first_jiffies = state.jiffies;
+		state.first_nanoseconds = state.nanoseconds;
+	}
 	error = bpf_map_update_elem(&behaviours, &q->key, &fresh, BPF_NOEXIST);
 	if (!error) {
 		count_raw(id);

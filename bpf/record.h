@@ -172,7 +172,7 @@ struct behaviour_key {
 struct behaviour {
 	__u64 id;
 	__u64 count;
-	__u64 last; /* CLOCK_MONOTONIC, ns, to a few ms */
+	__u64 last; /* jiffies: cheaper than a clock */
 	__u64 chain; /* names of all directories above, hashed */
 	__u64 epoch; /* of renames and mounts, when `chain` was last compared */
 };
@@ -181,6 +181,7 @@ struct task {
 	__u64 cgroup;
 	__u64 exe;
 	__u64 parent_exe;
+	__u64 old_exe; /* before the exec that is under way */
 	__u64 actor; /* 0: to be looked up */
 	__u32 uid;
 	__u32 generation;

@@ -7,31 +7,16 @@
  * An object that is open is read from the kernel's own structures. A name is read from the program's memory after the
  * fact, and says so (FLAG_JOINED, FLAG_ASKED): the directory that it is relative to is the kernel's.
  *
- * A back end on the security hooks has the same program for failures alone (FAILURES_ONLY): the hooks see successes.
+ * With security hooks (HOOKS) it tells of sockets and of failures alone: the hooks have seen what was done to files.
  */
 #ifndef DISCOVER_SYSCALLS_H
 #define DISCOVER_SYSCALLS_H
 
+#include "calls.h"
 #include "lifecycle.h"
-
-#define CALLS 512
-#define X32_BIT 0x40000000
-#define EINPROGRESS 115
-#define EFAULT 14
-#define ERESTARTSYS 512
-
-#define O_ACCMODE 3
-#define O_CREAT 0100
-#define O_TRUNC 01000
-#define O_APPEND 02000
-#define PROT_EXEC 4
-#define MAP_ANONYMOUS 0x20
-#define AT_REMOVEDIR 0x200
-#define MSG_FASTOPEN 0x20000000
-#define SEND_BATCH 4
-
-const volatile struct call calls[CALLS] = {};
-const volatile struct call calls_compat[CALLS] = {};
+#ifdef HOOKS
+#include "hooks.h"
+#endif
 
 struct invocation {
 	__u64 args[6];
@@ -109,26 +94,6 @@ static __always_inline __u64 argument(struct invocation *v, __u8 index)
 		return v->args[4];
 	}
 	return 0;
-}
-
-static __always_inline __u16 access_of_flags(__u32 flags)
-{
-	__u16 access = 0;
-
-	switch (flags & O_ACCMODE) {
-	case 0:
-		access = ACCESS_READ;
-		break;
-	case 1:
-		access = ACCESS_WRITE;
-		break;
-	case 2:
-		access = ACCESS_READ | ACCESS_WRITE;
-		break;
-	}
-	if (flags & O_APPEND)
-		access |= ACCESS_APPEND;
-	return access;
 }
 
 /* i386's one call for all of sockets. */
@@ -486,6 +451,27 @@ static __always_inline int told_call(struct frame *frame, struct task *t, struct
 	return 0;
 }
 
+#ifdef HOOKS
+/* What the hooks leave to the system call's exit, whether it worked or not. */
+static __always_inline bool hooks_leave(__u8 op)
+{
+	switch (op) {
+	case OP_SETXATTR:
+	case OP_SOCKET:
+	case OP_CONNECT:
+	case OP_LISTEN:
+	case OP_ACCEPT:
+	case CALL_SOCKETPAIR:
+	case CALL_SOCKETCALL:
+	case CALL_SENDTO:
+	case CALL_SENDMSG:
+	case CALL_SENDMMSG:
+		return true;
+	}
+	return false;
+}
+#endif
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 {
@@ -504,16 +490,20 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	op_compat = calls_compat[number].op;
 	if (!op && !op_compat)
 		return 0;
-#ifdef FAILURES_ONLY
-	if (result >= 0 && !pending(op, op_compat))
-		return 0;
-#endif
 	if (result == 0 && (op == CALL_RENAME || op_compat == CALL_RENAME || op == OP_RMDIR || op_compat == OP_RMDIR ||
 			    op == CALL_MOUNTS || op_compat == CALL_MOUNTS))
 		__sync_fetch_and_add(&state.epoch, 1);
 	t = watched();
 	if (!t)
 		return 0;
+#ifdef HOOKS
+	if (!hooks_leave(op) && !hooks_leave(op_compat)) {
+		if (op != OP_OPEN)
+			settle_pendings(result);
+		if (result >= 0 && op != OP_BIND)
+			return 0;
+	}
+#endif
 	frame = bpf_map_lookup_elem(&frames, &zero);
 	if (!frame)
 		return 0;

@@ -33,6 +33,9 @@ from models.behaviour import LOSSES, SEGMENT_COUNTS, Loss, Phase
 
 __all__ = ["Counters", "Session"]
 
+_HZ = (100, 250, 300, 1000)  # what CONFIG_HZ can be
+_ENOUGH = 20  # jiffies between two moments, to tell these apart
+
 
 @dataclass
 class Counters:
@@ -205,7 +208,7 @@ class Session:
     def _counts(self, values: np.ndarray[Any, Any]) -> pa.Table:
         """SEGMENT_COUNTS of the kernel's set, with the rows derived from an exec counted like it."""
         ids, count = values["id"], values["count"]
-        last = (values["last"].astype("i8") + self._clock) // 1000
+        last = self._moments(values["last"])
         derived = self.decoder.tables.derived
         at = np.flatnonzero(np.isin(ids, np.fromiter(derived, "u8", len(derived))))
         more = [(derived_key(int(ids[i]), n), i) for i in at for n in range(derived[int(ids[i])])]
@@ -213,6 +216,16 @@ class Session:
         place = np.concatenate([np.arange(len(ids)), np.array([i for _, i in more], "i8")])
         seen = pa.array(last[place], pa.timestamp("us", tz="UTC"))
         return pa.table([pa.array(keys), pa.array(count[place]), seen], schema=SEGMENT_COUNTS)
+
+    def _moments(self, jiffies: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Unix time in microseconds of the kernel's jiffies, exact to one of them."""
+        clock = self._state[0]
+        apart = int(clock["jiffies"]) - int(clock["first_jiffies"])
+        span = int(clock["nanoseconds"]) - int(clock["first_nanoseconds"])
+        measured = apart / (span / 1e9) if apart > _ENOUGH else 250.0
+        hz = min(_HZ, key=lambda rate: abs(rate - measured))
+        behind = (int(clock["jiffies"]) - jiffies.astype("i8")) * (10**9 // hz)
+        return (int(clock["nanoseconds"]) - behind + self._clock) // 1000
 
     def losses(self) -> pa.Table:
         """What was lost so far, by unit and cause (schema LOSSES)."""

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Security hooks: what an LSM enforcer will judge, as it will see it.
+ *
+ *   file_open                      every open, also the kernel's own at an exec and io_uring's
+ *   mmap_file, file_mprotect       mapped executable, made executable
+ *   path_*                         unlink, rename, link, symlink, mkdir, rmdir, mknod, chmod, chown, truncate
+ *   inode_setxattr                 by its dentry; the mount is found among the task's
+ *   bprm_committed_creds           from here on the task is its new executable
+ *   socket_*                       create, connect, bind, listen, accept, sendmsg
+ *   capable                        capabilities that were used
+ *
+ * A hook comes before the deed. What was changed is kept until the system call returns (`pendings`): only then is it
+ * known whether it worked. A failure is told by the system call's exit, as in the tracepoint back end. io_uring's
+ * deeds have no system call of their own and are told at once.
+ */
+#ifndef DISCOVER_HOOKS_H
+#define DISCOVER_HOOKS_H
+
+#include "lifecycle.h"
+
+#ifdef BACKEND_LSM
+#define HOOK(hook, name, ...)                                                                                          \
+	SEC("lsm/" #hook)                                                                                              \
+	int BPF_PROG(name, ##__VA_ARGS__)
+#else
+#define HOOK(hook, name, ...)                                                                                          \
+	SEC("fentry/security_" #hook)                                                                                  \
+	int BPF_PROG(name, ##__VA_ARGS__)
+#endif
+
+#define FMODE_EXEC_FLAG 0x20 /* __FMODE_EXEC in f_flags: opened by an exec */
+#define PENDINGS_A_CALL 2
+#define IO_URING_ENTER 426 /* on every machine */
+#define KERNEL_STACK (16 << 10)
+#define CAP_OPT_NOAUDIT 2
+
+/* A deed whose success is not known yet, with its path walked if the set does not have it. */
+struct pending {
+	struct record_head head; /* path_at, as the walk leaves it */
+	char path[PATH_LONG];
+	char given[PATH_SHORT]; /* behind the walk's end */
+	struct request request;
+	__u64 chain;
+	__u64 epoch;
+	__u64 cut;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 12);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct pending);
+} pendings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pending);
+} blank SEC(".maps");
+
+DEFINE_WALK(walk_pending, struct pending, PATH_LONG, WALK_DEPTH_LONG)
+
+/* Walks the path of a pending deed. */
+__noinline int walk_later(__u64 id)
+{
+	struct pending *p = bpf_map_lookup_elem(&pendings, &id);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	if (!p)
+		return 0;
+	p->cut = walk_pending(p, task, p->request.dentry, p->request.mnt);
+	return 0;
+}
+
+/* The number of the system call that the task is in; -1: none, or not to be known. */
+static __always_inline long current_call(struct task_struct *task)
+{
+	struct pt_regs *regs;
+
+	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER)
+		return -1;
+#ifdef BEFORE_FIND_VMA
+	/* Its registers lie at the top of its stack (task_pt_regs() in arch/x86/include/asm/processor.h). */
+	regs = (struct pt_regs *)(BPF_CORE_READ(task, stack) + KERNEL_STACK - bpf_core_type_size(struct pt_regs___x86));
+#else
+	regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+#endif
+	return BPF_CORE_READ((struct pt_regs___x86 *)regs, orig_ax);
+}
+
+static __always_inline bool in_io_uring(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, flags) & PF_IO_WORKER || current_call(task) == IO_URING_ENTER;
+}
+
+static __always_inline bool in_open(struct task_struct *task)
+{
+	long number = current_call(task);
+	bool compat = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+	__u8 op;
+
+	if (number < 0 || number >= CALLS)
+		return true;
+	op = compat ? calls_compat[number].op : calls[number].op;
+	return op == OP_OPEN || op == CALL_OPENAT2 || op == CALL_CREAT || number == IO_URING_ENTER;
+}
+
+static __always_inline __u64 pending_id(__u32 which)
+{
+	return bpf_get_current_pid_tgid() << 1 | which;
+}
+
+/* Keeps a deed until the system call returns. */
+static __always_inline int postpone(struct request *q, struct task *t, struct task_struct *task, __u32 which)
+{
+	__u64 id = pending_id(which);
+	struct behaviour *b;
+	struct pending *p;
+	__u32 zero = 0;
+
+	if (in_io_uring(task)) {
+		commit(q, t, task);
+		return 0;
+	}
+	q->key.actor = actor_of(t, task);
+	if (!q->key.actor)
+		return 0;
+	p = bpf_map_lookup_elem(&blank, &zero);
+	if (!p || bpf_map_update_elem(&pendings, &id, p, BPF_ANY)) {
+		lose(t->cgroup, LOSS_MAP_FULL);
+		return 0;
+	}
+	p = bpf_map_lookup_elem(&pendings, &id);
+	if (!p)
+		return 0;
+	p->epoch = epoch_now();
+	p->chain = chain_hash((__u64)q->dentry, (__u64)q->mnt);
+	b = bpf_map_lookup_elem(&behaviours, &q->key);
+	if (b && b->epoch != p->epoch && b->chain != p->chain) {
+		q->key.variant = p->chain;
+		b = bpf_map_lookup_elem(&behaviours, &q->key);
+	}
+	p->request = *q;
+	if (!b) {
+		fill_head(&p->head, q, t, bpf_ktime_get_ns());
+		walk_later(id);
+	}
+	return 0;
+}
+
+/* The record of a deed that worked. */
+__noinline int tell_done(__u64 pending)
+{
+	struct pending *p = bpf_map_lookup_elem(&pendings, &pending);
+	struct task *t = watched();
+	struct behaviour *b;
+	struct record *r;
+	__u32 at;
+	__u64 now, id;
+
+	if (!p || !t)
+		return 0;
+	b = bpf_map_lookup_elem(&behaviours, &p->request.key);
+	if (b) {
+		count(b);
+		return 0;
+	}
+	if (!p->head.kind) {
+		lose(t->cgroup, LOSS_UNRESOLVED);
+		return 0;
+	}
+	at = p->head.path_at;
+	now = bpf_ktime_get_ns();
+	id = new_id(now);
+	if (at < PATH_LONG - PATH_SHORT || p->cut) {
+		struct long_record *l = bpf_ringbuf_reserve(&long_events, sizeof(*l), 0);
+
+		if (!l) {
+			lose(t->cgroup, LOSS_RING_FULL);
+			return 0;
+		}
+		l->head = p->head;
+		bpf_probe_read_kernel(l->path, PATH_LONG, p->path);
+		if (p->cut) {
+			l->head.flags |= FLAG_PATH_CUT;
+			lose(t->cgroup, LOSS_PATH_TRUNCATED);
+		}
+		l->head.id = id;
+		l->head.when = now;
+		if (enter_set(&p->request, t, id, p->chain, p->epoch) == id)
+			bpf_ringbuf_submit(l, BPF_RB_NO_WAKEUP);
+		else
+			bpf_ringbuf_discard(l, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	if (!r) {
+		lose(t->cgroup, LOSS_RING_FULL);
+		return 0;
+	}
+	r->head = p->head;
+	bpf_probe_read_kernel(r->path, PATH_SHORT, p->path + PATH_LONG - PATH_SHORT);
+	r->head.path_at = at - (PATH_LONG - PATH_SHORT);
+	r->head.id = id;
+	r->head.when = now;
+	if (enter_set(&p->request, t, id, p->chain, p->epoch) == id)
+		bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	else
+		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* A system call returns: what it had announced is told if it worked, and forgotten. */
+static __always_inline void settle_pendings(long result)
+{
+	for (__u32 which = 0; which < PENDINGS_A_CALL; which++) {
+		__u64 id = pending_id(which);
+
+		if (!bpf_map_lookup_elem(&pendings, &id))
+			continue;
+		if (result >= 0)
+			tell_done(id);
+		bpf_map_delete_elem(&pendings, &id);
+	}
+}
+
+static __always_inline int on_change(__u16 op, struct dentry *dentry, struct vfsmount *mnt, __u32 which)
+{
+	struct task *t = watched();
+	struct request q = {};
+
+	if (!t)
+		return 0;
+	q.key.op = op;
+	about_path(&q, dentry, mnt);
+	return postpone(&q, t, (struct task_struct *)bpf_get_current_task(), which);
+}
+
+HOOK(path_unlink, on_unlink, const struct path *dir, struct dentry *dentry)
+{
+	return on_change(OP_UNLINK, dentry, BPF_CORE_READ(dir, mnt), 0);
+}
+
+HOOK(path_rmdir, on_rmdir, const struct path *dir, struct dentry *dentry)
+{
+	return on_change(OP_RMDIR, dentry, BPF_CORE_READ(dir, mnt), 0);
+}
+
+HOOK(path_mkdir, on_mkdir, const struct path *dir, struct dentry *dentry)
+{
+	return on_change(OP_MKDIR, dentry, BPF_CORE_READ(dir, mnt), 0);
+}
+
+HOOK(path_symlink, on_symlink, const struct path *dir, struct dentry *dentry)
+{
+	return on_change(OP_SYMLINK, dentry, BPF_CORE_READ(dir, mnt), 0);
+}
+
+/* Also asked when an open creates a file, which the open's own row tells. */
+HOOK(path_mknod, on_mknod, const struct path *dir, struct dentry *dentry)
+{
+	if (in_open((struct task_struct *)bpf_get_current_task()))
+		return 0;
+	return on_change(OP_MKNOD, dentry, BPF_CORE_READ(dir, mnt), 0);
+}
+
+HOOK(path_rename, on_rename, const struct path *old_dir, struct dentry *old, const struct path *new_dir,
+     struct dentry *new)
+{
+	on_change(OP_RENAME_FROM, old, BPF_CORE_READ(old_dir, mnt), 0);
+	return on_change(OP_RENAME_TO, new, BPF_CORE_READ(new_dir, mnt), 1);
+}
+
+/* Both names are on one mount, or the kernel had refused. */
+HOOK(path_link, on_link, struct dentry *old, const struct path *new_dir, struct dentry *new)
+{
+	on_change(OP_LINK_FROM, old, BPF_CORE_READ(new_dir, mnt), 0);
+	return on_change(OP_LINK_TO, new, BPF_CORE_READ(new_dir, mnt), 1);
+}
+
+HOOK(path_chmod, on_chmod, const struct path *path)
+{
+	return on_change(OP_CHMOD, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt), 0);
+}
+
+HOOK(path_chown, on_chown, const struct path *path)
+{
+	return on_change(OP_CHOWN, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt), 0);
+}
+
+HOOK(path_truncate, on_truncate, const struct path *path)
+{
+	if (in_open((struct task_struct *)bpf_get_current_task()))
+		return 0;
+	return on_change(OP_TRUNCATE, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt), 0);
+}
+
+HOOK(file_truncate, on_file_truncate, struct file *file) /* since 6.2; before, path_truncate stands for both */
+{
+	if (in_open((struct task_struct *)bpf_get_current_task()))
+		return 0;
+	return on_change(OP_TRUNCATE, BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt), 0);
+}
+
+/* On overlayfs an open opens a second file, of the layer below: not the workload's doing. */
+HOOK(file_open, on_open, struct file *file)
+{
+	struct task *t = watched(), early;
+	struct request q = {};
+	struct task_struct *task;
+	__u32 mode, flags;
+
+	if (!t)
+		return 0;
+	mode = BPF_CORE_READ(file, f_mode);
+	if (mode & (FMODE_NOACCOUNT | FMODE_PATH))
+		return 0;
+	task = (struct task_struct *)bpf_get_current_task();
+	flags = BPF_CORE_READ(file, f_flags);
+	q.key.op = OP_OPEN;
+	q.key.access = access_of_flags(flags);
+	if (mode & FMODE_CREATED)
+		q.key.access |= ACCESS_CREATE;
+	else if (flags & O_TRUNC)
+		q.key.access |= ACCESS_TRUNCATE;
+	about_file(&q, file);
+	if (flags & FMODE_EXEC_FLAG && runtime_still(t) && from_own_mounts(task, q.mnt)) {
+		early = *t; /* the executable that ends the runtime's phase is opened by the workload */
+		early.mode = MODE_WORKLOAD;
+		early.actor = 0;
+		commit(&q, &early, task);
+		return 0;
+	}
+	commit(&q, t, task);
+	return 0;
+}
+
+HOOK(mmap_file, on_mmap, struct file *file, unsigned long prot)
+{
+	struct task *t;
+	struct request q = {};
+
+	if (!file || !(prot & PROT_EXEC))
+		return 0;
+	t = watched();
+	if (!t)
+		return 0;
+	q.key.op = OP_MMAP_EXEC;
+	about_file(&q, file);
+	commit(&q, t, (struct task_struct *)bpf_get_current_task());
+	return 0;
+}
+
+HOOK(file_mprotect, on_mprotect, struct vm_area_struct *vma, unsigned long prot)
+{
+	struct file *file = BPF_CORE_READ(vma, vm_file);
+	struct task *t;
+	struct request q = {};
+
+	if (!file || !(prot & PROT_EXEC))
+		return 0;
+	t = watched();
+	if (!t)
+		return 0;
+	q.key.op = OP_MPROTECT_EXEC;
+	about_mapped_file(&q, file);
+	commit(&q, t, (struct task_struct *)bpf_get_current_task());
+	return 0;
+}
+
+/* The task is the new executable from here on; the exec itself is told when it is complete. */
+#ifdef BACKEND_LSM
+SEC("lsm/bprm_committed_creds")
+#else
+SEC("fentry/security_bprm_committed_creds")
+#endif
+int BPF_PROG(on_committed, struct linux_binprm *bprm)
+{
+	struct file *file = BPF_CORE_READ(bprm, file);
+	struct task *t = watched();
+
+	if (!t)
+		return 0;
+	t->old_exe = t->exe;
+	become(t, (struct task_struct *)bpf_get_current_task(), BPF_CORE_READ(file, f_path.mnt));
+	t->exe = executable_of((__u64)file);
+	return 0;
+}
+
+SEC("fexit/security_capable")
+int BPF_PROG(on_capable, const void *cred, void *ns, int capability, unsigned int options, int result)
+{
+	if (options & CAP_OPT_NOAUDIT) /* a question, not a use */
+		return 0;
+	return on_capability(capability, result);
+}
+
+#endif
