@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_naive import naive
-from policy_strategies import ACCESSES, POLICIES
+from policy_strategies import POLICIES, questions
 from ruamel.yaml import YAML
 
 from models.policy import (
@@ -23,22 +25,22 @@ from models.policy import (
 )
 
 POSTURES = st.sampled_from((Posture.all("audit"), Posture.all("block"), Posture("audit", "block", "audit")))
-SETS = st.lists(POLICIES, min_size=1, max_size=3)
+Asked = tuple[list[Policy], list[Access]]
 
 
-@settings(max_examples=600, deadline=None)
-@given(SETS, POSTURES, st.lists(ACCESSES, min_size=1, max_size=8))
-def test_compiled_agrees_with_naive(policies: list[Policy], posture: Posture, accesses: list[Access]) -> None:
+@settings(max_examples=150, deadline=None)
+@given(questions(), POSTURES)
+def test_compiled_agrees_with_naive(asked: Asked, posture: Posture) -> None:
+    policies, accesses = asked
     ruleset = compile(policies, posture, Dialect.DISCOVER)
     for access in accesses:
         assert ruleset.decide(access).verdict.value == naive(policies, posture, access), access
 
 
-@settings(max_examples=200, deadline=None)
-@given(SETS, POSTURES, st.lists(ACCESSES, min_size=1, max_size=6), st.sampled_from(list(Dialect)))
-def test_a_decision_is_consistent(
-    policies: list[Policy], posture: Posture, accesses: list[Access], dialect: Dialect
-) -> None:
+@settings(max_examples=60, deadline=None)
+@given(questions(), POSTURES, st.sampled_from(list(Dialect)))
+def test_a_decision_is_consistent(asked: Asked, posture: Posture, dialect: Dialect) -> None:
+    policies, accesses = asked
     ruleset = compile(policies, posture, dialect)
     for access in accesses:
         decision = ruleset.decide(access)
@@ -50,18 +52,17 @@ def test_a_decision_is_consistent(
             assert decision.policy in {p.name for p in policies}
 
 
-@settings(max_examples=200, deadline=None)
-@given(SETS, POSTURES, st.lists(ACCESSES, min_size=1, max_size=6), st.randoms())
-def test_the_order_of_policies_means_nothing(
-    policies: list[Policy], posture: Posture, accesses: list[Access], rnd
-) -> None:  # type: ignore[no-untyped-def]
+@settings(max_examples=60, deadline=None)
+@given(questions(), POSTURES, st.randoms())
+def test_the_order_of_policies_means_nothing(asked: Asked, posture: Posture, rnd: random.Random) -> None:
+    policies, accesses = asked
     shuffled = list(policies)
     rnd.shuffle(shuffled)
     one, two = compile(policies, posture), compile(shuffled, posture)
     assert [one.decide(a).verdict for a in accesses] == [two.decide(a).verdict for a in accesses]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(POLICIES)
 def test_a_policy_survives_yaml(policy: Policy) -> None:
     text = dump_policy(policy)
@@ -72,7 +73,7 @@ def test_a_policy_survives_yaml(policy: Policy) -> None:
     assert YAML(typ="safe", pure=True).load(text) == policy.to_document()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(POLICIES, POLICIES)
 def test_an_edited_file_says_what_the_new_policy_says(before: Policy, after: Policy) -> None:
     file = PolicyFile.load(dump_policy(before))
@@ -115,7 +116,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(ODD)
 def test_every_string_comes_back_under_yaml_1_1_and_1_2(text: str) -> None:
     document = f"key: {quote(text)}\nlist: [{quote(text)}, {quote(text)}]\n"

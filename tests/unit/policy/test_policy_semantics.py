@@ -170,6 +170,15 @@ def test_owner_only() -> None:
         assert ask(paths(rule), read("/a")) is Verdict.BLOCK
 
 
+@pytest.mark.parametrize("op", [Op.MKDIR, Op.MKNOD, Op.SYMLINK, Op.LINK_TO, Op.RENAME_TO, Op.OPEN])
+def test_who_owns_the_directory_owns_a_new_name(op: Op) -> None:
+    rules = dirs({"dir": "/d/", "ownerOnly": True})
+    for owner in (True, False):
+        access = Access(op=op, path="/d/new", source="/bin/x", create=op is Op.OPEN, parent_owner_match=owner)
+        assert ask(rules, access) is (Verdict.ALLOW if owner else Verdict.BLOCK)
+    assert ask(rules, Access(op=Op.UNLINK, path="/d/old", source="/bin/x", parent_owner_match=True)) is Verdict.BLOCK
+
+
 def test_audit_rules_are_about_what_their_flags_permit() -> None:
     rule = {"path": "/a", "readOnly": True, "action": "Audit"}
     assert ask(paths(rule), read("/a")) is Verdict.AUDIT
