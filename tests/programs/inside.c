@@ -13,6 +13,7 @@
 static void changes_files(void)
 {
 	char path[64];
+	pid_t child;
 	void *at;
 	int fd;
 
@@ -31,6 +32,14 @@ static void changes_files(void)
 	EXPECT("mkdir", .path = "/data/d", .resolved = CHANGED);
 	MUST(unlink("/data/g") == 0);
 	EXPECT("unlink", .path = "/data/g", .resolved = CHANGED);
+	close(opens("/data/brief", O_WRONLY | O_CREAT, "write+create", "/data/brief"));
+	child = forks();
+	if (child == 0) { /* gone at once, unlike the container's first process */
+		MUST(unlink("/link/brief") == 0);
+		EXPECT("unlink", .path = "/data/brief", .resolved = CHANGED);
+		_exit(0);
+	}
+	waits(child);
 	open_fails("/data/g", O_RDONLY, "read", "/data/g", ENOENT);
 	MUST(chdir("/data") == 0);
 	open_fails("missing", O_RDONLY, "read", "/data/missing", ENOENT);
@@ -51,6 +60,7 @@ int main(int argc, char **argv)
 	EXPECT("exec", .path = "/bin/inside", .resolved = "kernel");
 	if (strcmp(argv[2], "changes") == 0) {
 		changes_files();
+		usleep(300000);
 		execl("/bin/inside", "inside", argv[1], "leaf", NULL);
 		die("exec");
 	}

@@ -455,7 +455,7 @@ static void long_path(const char *name, size_t length)
 {
 	static char path[PATH_ROOM], part[256];
 	size_t at, rest;
-	int fd, error;
+	int fd, error, done = 1;
 
 	begin(base, name);
 	snprintf(path, sizeof(path), "%s", here);
@@ -470,8 +470,8 @@ static void long_path(const char *name, size_t length)
 		path[at] = '/';
 		strcpy(path + at + 1, part);
 		at += rest + 1;
-		if (at <= 4095)
-			EXPECT("mkdir", .path = path, .resolved = CHANGED);
+		done++;
+		EXPECT("mkdir", .path = path, .resolved = CHANGED, .optional = at > 4095);
 		MUST(chdir(part) == 0);
 		if (length - at <= 5)
 			break;
@@ -480,17 +480,17 @@ static void long_path(const char *name, size_t length)
 	at += 5;
 	fd = open("leaf", O_WRONLY | O_CREAT | O_EXCL, 0644);
 	MUST(fd >= 0);
-	if (at <= 4095)
-		EXPECT("open", "write+create", path, .resolved = "kernel", .object = "file");
+	EXPECT("open", "write+create", path, .resolved = "kernel", .object = "file", .optional = at > 4095);
 	close(fd);
 	fd = open("leaf", O_RDONLY);
 	error = fd < 0 ? errno : 0;
 	MUST(error == 0);
-	if (at <= 4095)
-		EXPECT("open", "read", path, .resolved = "kernel", .object = "file");
+	EXPECT("open", "read", path, .resolved = "kernel", .object = "file", .optional = at > 4095);
 	close(fd);
 	snprintf(part, sizeof(part), "%zu", at);
 	note("length", part);
+	snprintf(part, sizeof(part), "%d", done + 2);
+	note("happened", part);
 	MUST(chdir(base) == 0);
 }
 
@@ -580,7 +580,7 @@ static void failed_opens(void)
 	open_fails("nothing", O_RDONLY, "read", below("nothing"), ENOENT);
 	open_fails("no/thing", O_RDWR, "read+write", below("no/thing"), ENOENT);
 	open_fails("f/child", O_RDONLY, "read", below("f/child"), ENOTDIR);
-	open_fails("f", O_RDONLY | O_DIRECTORY, "read+directory", below("f"), ENOTDIR);
+	open_fails("f", O_RDONLY | O_DIRECTORY, "read", below("f"), ENOTDIR); /* no directory was opened */
 	open_fails("loop", O_RDONLY, "read", below("loop"), ELOOP);
 	open_fails("d", O_WRONLY, "write", below("d"), EISDIR);
 	open_fails("f", O_WRONLY | O_CREAT | O_EXCL, "write+create", below("f"), EEXIST);

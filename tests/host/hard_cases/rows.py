@@ -5,6 +5,7 @@ there, and the counts must add up. So a duplicate, a layer's path or an old name
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,13 +40,18 @@ class Row:
         return cls(row["op"], row["access"] or "", path, row["errno"], row["count"], row)
 
     def named(self, base: bytes) -> str:
-        return name_of(self.op, self.access, self.path, self.errno, base)
+        return name_of(self.op, self.access, self.path, self.errno, base=base, columns=self.columns)
 
 
-def name_of(op: str, access: str, path: bytes, errno: int, base: bytes) -> str:
-    """How the table of differences and failures name a row; its path is relative to the case's directory."""
+def name_of(op: str, access: str, path: bytes, errno: int, *, base: bytes, columns: Mapping[str, Any]) -> str:
+    """How the table of differences and failures name a row.
+
+    Its path is relative to the case's directory; inode numbers of files without a name read ``#N``.
+    """
     path = path.removeprefix(base + b"/") if path != base else b"."
-    parts = [op, access, path.decode(errors="backslashreplace"), f"errno {errno}" if errno else ""]
+    text = re.sub(r"#\d+", "#N", path.decode(errors="backslashreplace"))
+    about = [plain(columns[key]) for key in ("family", "type", "capability") if columns.get(key)]
+    parts = [op, access, *about, text, f"errno {errno}" if errno else ""]
     return " ".join(part for part in parts if part)
 
 
@@ -80,7 +86,8 @@ class Expected:
         return all(_agrees(key, wanted, row.columns[key]) for key, wanted in self.columns)
 
     def named(self, base: bytes) -> str:
-        return name_of(self.op, (self.access or "").split("|")[0], (self.paths or (b"",))[0], self.errno, base)
+        access, path = (self.access or "").split("|")[0], (self.paths or (b"",))[0]
+        return name_of(self.op, access, path, self.errno, base=base, columns=dict(self.columns))
 
 
 def _agrees(key: str, wanted: Any, value: Any) -> bool:
@@ -119,6 +126,12 @@ class Report:
     def base_of(self, case: str) -> bytes:
         """The directory of a case; ``b"/nowhere"`` when it has none."""
         return next((value for name, kind, value in self.worlds if name == case and kind == "path"), b"/nowhere")
+
+    def case_of(self, row: Row) -> str | None:
+        """The case in whose directory the row's path or script lies."""
+        paths = row.path, (row.columns.get("script") or "").encode()
+        roots = ((name, value) for name, kind, value in self.worlds if kind == "path")
+        return next((name for name, root in roots for path in paths if path.startswith(root + b"/")), None)
 
 
 @dataclass(frozen=True)
@@ -167,7 +180,7 @@ def _unexpected(report: Report, rows: list[Row], matched: Mapping[int, list[Expe
             continue
         for world in report.worlds:
             if inside(world, row):
-                case = world[0]
+                case = report.case_of(row) or world[0]
                 shown = {k: v for k, v in row.columns.items() if v is not None and k not in ("first_seen", "last_seen")}
                 yield Problem(frozenset({case}), f"+ {row.named(report.base_of(case))}", f"unexpected row {shown}")
                 break
