@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from ruamel.yaml import YAML
 
 from models.policy import (
     Access,
+    Action,
     Dialect,
+    Op,
     Policy,
     PolicyFile,
     Posture,
@@ -125,3 +129,19 @@ def test_every_string_comes_back_under_yaml_1_1_and_1_2(text: str) -> None:
     assert YAML(typ="safe", pure=True).load(document) == expected
     assert "\x1b" not in document
     assert len(document.splitlines()) == 2
+
+
+ONE_KEY = [{"path": "/a/a", "action": a} | ({"readOnly": True} if r else {}) for a in Action for r in (False, True)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_every_mix_of_rules_on_one_key_agrees_with_naive(size: int) -> None:
+    asked = [
+        Access(op=Op.OPEN, path=p, source="/x", read=not w, write=w) for p in ("/a/a", "/a/b") for w in (True, False)
+    ]
+    for mix in itertools.product(ONE_KEY, repeat=size):
+        spec = {"file": {"matchPaths": list(mix), "matchDirectories": [{"dir": "/a/", "action": "Audit"}]}}
+        policies = [Policy.from_document({"kind": "KubeArmorPolicy", "metadata": {"name": "p"}, "spec": spec})]
+        ruleset = compile(policies, Posture.all("block"))
+        for access in asked:
+            assert ruleset.decide(access).verdict.value == naive(policies, Posture.all("block"), access), (mix, access)

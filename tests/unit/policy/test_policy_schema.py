@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 import yaml
 from policy_recorded import SHARED, need
 
-from models.policy import Kind, PolicyError, load_policies, read_policies, schema, validate
+from models.policy import Kind, PolicyError, dump_policy, load_policies, read_policies, schema, validate
 
 CRDS = SHARED / "crds"
 MINIMAL = """\
@@ -187,3 +189,37 @@ def test_host_policies_need_what_the_crd_says() -> None:
     spec = {"network": {"matchProtocols": [{"protocol": "tcp"}]}}
     fields = {p.field for p in validate(host | {"spec": spec})}
     assert fields == {"spec.nodeSelector", "spec.network.matchProtocols[0].fromSource"}
+
+
+def example(of: Any) -> Any:
+    """Return a value with every field that a schema has."""
+    if "properties" in of:
+        return {name: example(inner) for name, inner in of["properties"].items()}
+    match of.get("type"):
+        case "object":
+            return {"app": "web"}
+        case "array":
+            return [example(of["items"])]
+        case "integer":
+            return 3
+        case "boolean":
+            return False
+    if "enum" in of:
+        return of["enum"][-1]
+    pattern = of.get("pattern", "")
+    for word in ("/a/b", "/a/", "name", "tcp", "kill"):
+        if re.search(pattern, word):
+            return word
+    raise AssertionError(pattern)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_policy_with_every_field_round_trips(kind: Kind) -> None:
+    document = example(schema(kind))
+    (rule,) = document["spec"]["process"]["matchPaths"]
+    del rule["execname"]
+    (policy,) = load_policies(json.dumps(document))
+    assert policy.to_document() == document
+    text = dump_policy(policy)
+    assert load_policies(text) == [policy]
+    assert dump_policy(load_policies(text)[0]) == text
