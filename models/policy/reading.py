@@ -64,7 +64,7 @@ def load_policies(text: str, file: str = "<text>") -> list[Policy]:
     """Like `read_policies`, from text; `file` is the name that errors show."""
     policies: list[Policy] = []
     problems: list[Problem] = []
-    for document in documents(text, file):
+    for document in (part for whole in documents(text, file) for part in _items(whole)):
         data = document.data
         if (
             isinstance(data, dict)
@@ -79,6 +79,20 @@ def load_policies(text: str, file: str = "<text>") -> list[Policy]:
     if problems:
         raise PolicyError(problems)
     return policies
+
+
+def _items(document: Document) -> Iterator[Document]:
+    """Yield the members of a list as ``kubectl get -o yaml`` prints it, and any other document as it is."""
+    data = document.data
+    listed = isinstance(data, dict) and str(data.get("kind", "")).endswith("List") and data.get("items")
+    if not isinstance(listed, list):
+        yield document
+        return
+    for index, item in enumerate(listed):
+        here = ("items", index)
+        lines = {path[2:]: line for path, line in document.lines.items() if path[:2] == here}
+        raw = {path[2:]: text for path, text in document.raw.items() if path[:2] == here}
+        yield Document(document.file, item, lines, raw)
 
 
 def documents(text: str, file: str = "<text>") -> Iterator[Document]:

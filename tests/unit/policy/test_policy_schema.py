@@ -165,6 +165,16 @@ def test_other_objects_in_a_file_are_left_alone() -> None:
     assert [p.name for p in load_policies(other + MINIMAL)] == ["web"]
 
 
+def test_the_members_of_a_list_are_read_with_their_lines() -> None:
+    member = MINIMAL.replace("\n", "\n  ").rstrip()
+    text = f"apiVersion: v1\nkind: List\nitems:\n- {member}\n- {member}\n    action: Deny\n"
+    with pytest.raises(PolicyError) as caught:
+        load_policies(text)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.field) == (14, "spec.action")
+    assert [p.name for p in load_policies(text.replace("Deny", "Allow"))] == ["web", "web"]
+
+
 def test_a_misspelt_kind_is_not_left_alone() -> None:
     with pytest.raises(PolicyError, match="did you mean KubeArmorPolicy"):
         load_policies(MINIMAL.replace("KubeArmorPolicy", "KubeArmourPolicy"))
