@@ -40,7 +40,7 @@ CFLAGS = (
 
 _SUFFIX = ".bpf.c"
 _HEAD = 4096  # bytes in which the variants comment is looked for
-_VARIANTS = re.compile(r"/\*\s*variants:(.*?)\*/", re.DOTALL)
+_VARIANTS = re.compile(r"/\*[\s*]*variants:(.*?)\*/", re.DOTALL)
 _VARIANT = re.compile(r"(?P<name>[a-z0-9_]+)=(?P<flags>-\S+)")
 
 
