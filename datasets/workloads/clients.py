@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import shutil
 import socket
@@ -58,10 +59,22 @@ class Web:
         headers: Mapping[str, str] | None = None,
         read: int | None = None,
     ) -> tuple[int, bytes]:
-        """Status and body of one request; `read` stops after so many bytes and hangs up."""
+        """Status and body of one request; `read` stops after so many bytes and hangs up.
+
+        Asked again, up to twice, if the server hangs up first, as one does that replaces its workers.
+        """
+        for _ in range(2):
+            with contextlib.suppress(ConnectionError):
+                return self._once(method, path, body, headers or {}, read)
+            time.sleep(0.2)
+        return self._once(method, path, body, headers or {}, read)
+
+    def _once(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read: int | None
+    ) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path, body, dict(headers or {}))
+            connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
             return answer.status, answer.read(read)
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import processes
 from .clients import UPSTREAM_PORT, Web, each, wrk
-from .workload import Kind, Run, Workload, own, signal_drill, tree
+from .workload import Drill, Kind, Run, Workload, own, signal_drill, tree
 
 __all__ = ["workload"]
 
@@ -202,19 +202,28 @@ def rotate(run: Run) -> None:
     web.expect(200, "GET", "/")
 
 
+def configure(_: Run) -> None:
+    """A second server in the configuration."""
+    (Path("/etc/nginx/conf.d") / "status.conf").write_text("server { listen 8081; location / { stub_status; } }\n")
+
+
 def reload(run: Run) -> None:
     """A new configuration and SIGHUP: old workers leave, new ones start."""
-    (Path("/etc/nginx/conf.d") / "status.conf").write_text("server { listen 8081; location / { stub_status; } }\n")
+    configure(run)
     os.kill(run.pid, signal.SIGHUP)
     time.sleep(0.8)
     Web(8081).expect(200, "GET", "/")
 
 
+def crash_worker(run: Run) -> None:
+    """A worker dies by SIGSEGV and is replaced."""
+    os.kill(processes.children(run.pid)[0], signal.SIGSEGV)
+    time.sleep(0.5)
+
+
 def crash(run: Run) -> None:
     """A worker dies by SIGSEGV and is replaced; then the main process dies the same way, its workers with it."""
-    workers = processes.children(run.pid)
-    os.kill(workers[0], signal.SIGSEGV)
-    time.sleep(0.5)
+    crash_worker(run)
     workers = processes.children(run.pid)
     os.kill(run.pid, signal.SIGSEGV)
     for worker in workers:  # orphans would go on serving
@@ -238,10 +247,11 @@ workload = Workload(
         "listing": Kind(listing, 0.3),
     },
     drills={
-        "reload": reload,
-        "rotate": rotate,
-        "stop": signal_drill(signal.SIGQUIT, settle=0.2),
-        "crash": crash,
+        "reload": Drill(reload, "reload", configure),
+        "rotate": Drill(rotate, "rotate=USR1"),
+        "stop": Drill(signal_drill(signal.SIGQUIT, settle=0.2), "stop"),
+        "crash": Drill(crash, "crash", crash_worker),
     },
+    touch=lambda: web.ask("GET", "/"),
     version=("nginx", "-v"),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import processes
 from .clients import DNS_NAME, UPSTREAM_PORT, Web, each, wrk
-from .workload import Kind, Run, Workload, own, signal_drill, tree
+from .workload import Drill, Kind, Run, Workload, own, signal_drill, tree
 
 __all__ = ["workload"]
 
@@ -121,7 +121,12 @@ workload = Workload(
         "outgoing": Kind(outgoing, 0.5),
         "errors": Kind(errors, 0.5),
     },
-    drills={"rotate": rotate, "stop": signal_drill(signal.SIGTERM, settle=0.3), "crash": crash},
+    drills={
+        "rotate": Drill(rotate),
+        "stop": Drill(signal_drill(signal.SIGTERM, settle=0.3), "stop"),
+        "crash": Drill(crash, "crash"),
+    },
+    touch=lambda: web.ask("GET", "/"),
     version=("node", "--version"),
     environment={
         "PORT": str(PORT),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import processes
 from .clients import tool, until
-from .workload import Kind, Run, Workload, WorkloadError, own, signal_drill, tree
+from .workload import Drill, Kind, Run, Workload, WorkloadError, own, signal_drill, tree
 
 __all__ = ["workload"]
 
@@ -169,6 +169,12 @@ def sessions(run: Run) -> None:
     tool(*ADMIN, stdin="SELECT pg_terminate_backend(pg_backend_pid());", check=False)
 
 
+def ask_rotation(_: Run) -> None:
+    """What ``pg_ctl logrotate`` leaves before its SIGUSR1 (src/backend/postmaster/syslogger.c)."""
+    (CLUSTER / "logrotate").touch()
+    own(CLUSTER, "postgres")
+
+
 def rotate(_: Run) -> None:
     """The log is renamed and the collector told to open a new one."""
     log = LOGS / "postgresql.log"
@@ -177,17 +183,22 @@ def rotate(_: Run) -> None:
     time.sleep(0.7)
 
 
-def reload(run: Run) -> None:
-    """Another setting and SIGHUP."""
+def configure(_: Run) -> None:
+    """Other settings in the file."""
     with (CLUSTER / "postgresql.conf").open("a") as settings:
         settings.write("log_connections = on\nwork_mem = 512kB\n")
+
+
+def reload(run: Run) -> None:
+    """Other settings and SIGHUP."""
+    configure(run)
     os.kill(run.pid, signal.SIGHUP)
     time.sleep(0.5)
     sql("SELECT 1;")
 
 
-def crash(run: Run) -> None:
-    """A backend dies by SIGSEGV and the server recovers; then all of it dies, to recover at its next start."""
+def crash_backend(_: Run) -> None:
+    """A backend dies by SIGSEGV and the server recovers by itself."""
     sleeper = subprocess.Popen(
         (*ADMIN, "-c", "SELECT pg_sleep(20)"), stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
     )
@@ -196,6 +207,11 @@ def crash(run: Run) -> None:
     os.kill(int(backend), signal.SIGSEGV)
     sleeper.wait(10)
     _wait_answers()
+
+
+def crash(run: Run) -> None:
+    """A backend dies by SIGSEGV and the server recovers; then all of it dies, to recover at its next start."""
+    crash_backend(run)
     left = processes.children(run.pid)
     os.kill(run.pid, signal.SIGSEGV)
     for process in left:  # they end by themselves once they notice, the checkpointer only after a while
@@ -239,10 +255,11 @@ workload = Workload(
         "sessions": Kind(sessions, 0.3),
     },
     drills={
-        "reload": reload,
-        "rotate": rotate,
-        "stop": signal_drill(signal.SIGINT, settle=0.2),
-        "crash": crash,
+        "reload": Drill(reload, "reload", configure),
+        "rotate": Drill(rotate, "rotate=USR1", ask_rotation),
+        "stop": Drill(signal_drill(signal.SIGINT, settle=0.2), "stop"),
+        "crash": Drill(crash, "crash", crash_backend),
     },
+    touch=lambda: tool(*ADMIN, stdin="SELECT count(*) FROM pgbench_branches;", check=False),
     version=(str(BINARIES / "postgres"), "--version"),
 )

@@ -36,13 +36,17 @@ def descendants(pid: int) -> Iterator[int]:
         level = [grandchild for child in level for grandchild in children(child)]
 
 
-def find(ancestor: int, executable: str, timeout: float = 20.0) -> int | None:
-    """The nearest descendant of `ancestor` (or itself) that runs `executable`; waits for it up to `timeout` seconds."""
+def find(ancestor: int, executable: str, timeout: float = 20.0, without: str = "") -> int | None:
+    """The nearest descendant of `ancestor` (or itself) that runs `executable`; waits for it up to `timeout` seconds.
+
+    Processes with the word `without` in their command line are passed over: a recorder may run the same interpreter as
+    what it records, and its child has its command line until it executes.
+    """
     wanted = Path(executable).resolve()
     until = time.monotonic() + timeout
     while time.monotonic() < until and alive(ancestor):
         for pid in (ancestor, *descendants(ancestor)):
-            if _executable(pid) == wanted:
+            if _executable(pid) == wanted and not (without and without in _words(pid)):
                 return pid
         time.sleep(0.05)
     return None
@@ -74,6 +78,13 @@ def _state(pid: int) -> str:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _executable(pid: int) -> Path | None:

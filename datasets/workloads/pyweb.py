@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import processes
 from .clients import DNS_NAME, UPSTREAM_PORT, Web, each, multipart, wrk
-from .workload import Kind, Run, Workload, own, signal_drill
+from .workload import Drill, Kind, Run, Workload, own, signal_drill
 
 __all__ = ["workload"]
 
@@ -117,10 +117,15 @@ def reload(run: Run) -> None:
     web.expect(200, "GET", "/")
 
 
-def crash(run: Run) -> None:
-    """A worker dies by SIGSEGV and is replaced; then the main process dies, and its workers are told to stop."""
+def crash_worker(run: Run) -> None:
+    """A worker dies by SIGSEGV and is replaced."""
     os.kill(processes.children(run.pid)[0], signal.SIGSEGV)
     time.sleep(1.0)
+
+
+def crash(run: Run) -> None:
+    """A worker dies by SIGSEGV and is replaced; then the main process dies, and its workers are told to stop."""
+    crash_worker(run)
     workers = processes.children(run.pid)
     os.kill(run.pid, signal.SIGSEGV)
     for worker in workers:  # they would notice by themselves, but only after half their time-out, 15 s
@@ -157,7 +162,13 @@ workload = Workload(
         "errors": Kind(errors, 0.4),
         "outgoing": Kind(outgoing, 0.3),
     },
-    drills={"reload": reload, "rotate": rotate, "stop": signal_drill(signal.SIGTERM, settle=0.3), "crash": crash},
+    drills={
+        "reload": Drill(reload, "reload"),
+        "rotate": Drill(rotate, "rotate=USR1"),
+        "stop": Drill(signal_drill(signal.SIGTERM, settle=0.3), "stop"),
+        "crash": Drill(crash, "crash", crash_worker),
+    },
+    touch=lambda: web.ask("GET", "/"),
     version=("gunicorn", "--version"),
     environment={"PYWEB_DATA": str(DATA), "PYWEB_UPSTREAM": f"http://{DNS_NAME}:{UPSTREAM_PORT}"},
 )

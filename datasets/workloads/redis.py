@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import processes
 from .clients import tool
-from .workload import Kind, Run, Workload, WorkloadError, own, signal_drill, tree
+from .workload import Drill, Kind, Run, Workload, WorkloadError, own, signal_drill, tree
 
 __all__ = ["workload"]
 
@@ -162,6 +162,11 @@ workload = Workload(
         "scripts": Kind(scripts, 0.5),
         "operator": Kind(operator, 0.5),
     },
-    drills={"rotate": rotate, "stop": signal_drill(signal.SIGTERM, settle=0.2), "crash": crash},
+    drills={
+        "rotate": Drill(rotate),
+        "stop": Drill(signal_drill(signal.SIGTERM, settle=0.2), "stop"),
+        "crash": Drill(crash, "crash"),
+    },
+    touch=lambda: tool("redis-cli", "-p", str(PORT), "PING", check=False),
     version=("redis-server", "--version"),
 )

@@ -8,6 +8,8 @@ prints one JSON line on stdout: what was done, how long it took until ready, ver
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import json
 import os
 import random
@@ -28,6 +30,12 @@ __all__ = ["FINISH", "LONGEST", "environment", "main", "run_unit", "software_ver
 LONGEST = 120
 """Seconds after which the recorder ends by itself, should this program be gone by then."""
 
+SETTLE = 1.3
+"""Seconds between readiness and the first request: the recorder lets start-up end one second after the first listen."""
+
+LEAST_LOAD = 4.0
+"""Seconds of load at least: a unit whose kinds are done earlier plays some of them again."""
+
 FINISH = 60.0
 """Seconds that the recorder may take to write its dataset once the workload has ended."""
 
@@ -39,24 +47,24 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
     fresh = not (unit.continues and (scratch / "root").exists())
     isolation.enter(workload.mounts, scratch, fresh)
     workload.prepare(fresh, rng)
-    command = [*recorder, "--for", f"{LONGEST}s", "-o", str(output), "--"] if recorder else []
     log = scratch / "output.log"
     began = time.monotonic()
-    with clients.services(), log.open("ab") as sink:
+    with clients.services(), log.open("wb") as sink:
         started = subprocess.Popen(
-            [*command, *workload.command],
+            [*recording(workload, unit, output, recorder), *workload.command],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
             env={**environment(), **workload.environment},
-            cwd="/",
+            cwd="/tmp",  # the unit's own, where a core may land
         )
         try:
-            took = _live(workload, unit, rng, started.pid, scratch)
+            took, left = _live(workload, unit, rng, started, scratch=scratch, recorded=bool(recorder))
             status = started.wait(FINISH)
-        except (WorkloadError, subprocess.TimeoutExpired) as error:
+        except (WorkloadError, OSError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
             _put_down(started)
-            raise WorkloadError(f"{unit.name}: {error}; {log} ends: {_tail(log)}") from error
+            raise WorkloadError(f"{unit.name}: {type(error).__name__}: {error}; {log} ends: {_tail(log)}") from error
+        _kill(left)
     if recorder and status != 0:
         raise WorkloadError(f"{unit.name}: the recorder ended with exit code {status}; {log} ends: {_tail(log)}")
     return {
@@ -66,31 +74,93 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
         "seconds": round(time.monotonic() - began, 2),
         "version": software_version(workload),
         "kernel": os.uname().release,
+        "report": _tail(log) if recorder else "",
     }
 
 
-def _live(workload: Workload, unit: Unit, rng: random.Random, started: int, scratch: Path) -> float:
-    """The unit's life from its start to its end; how long it took to become ready, in seconds."""
-    pid = processes.find(started, workload.executable)
+def recording(workload: Workload, unit: Unit, output: Path, recorder: list[str]) -> list[str]:
+    """The recorder's part of the command line, up to the workload's own; empty without a recorder."""
+    if not recorder:
+        return []
+    marked = [workload.drills[drill].recorder or "" for drill in unit.drills if workload.drills[drill].recorder]
+    options = ["--drill", ",".join(marked)] if marked else []
+    seconds = drills_at(unit) if marked else LONGEST
+    return [*recorder, "--workload", workload.name, "--for", f"{seconds:g}s", *options, "-o", str(output), "--"]
+
+
+def drills_at(unit: Unit) -> float:
+    """Seconds after its start at which the recorder begins a unit's drills."""
+    return SETTLE + LEAST_LOAD + 2.0 * len(unit.kinds)
+
+
+def _live(
+    workload: Workload,
+    unit: Unit,
+    rng: random.Random,
+    started: subprocess.Popen[bytes],
+    *,
+    scratch: Path,
+    recorded: bool,
+) -> tuple[float, list[int]]:
+    """The unit's life to its end: how long it took to become ready, in seconds, and its processes that may be left."""
+    began = time.monotonic()
+    pid = processes.find(started.pid, workload.executable, without="record" if recorded else "")
     if pid is None:
         raise WorkloadError(f"{workload.executable} did not start")
     took = workload.wait_ready(pid)
     client = scratch / "client"
     client.mkdir(exist_ok=True)
     run = Run(rng, pid, unit.seconds, client)
+    by_recorder = [d for d in unit.drills if recorded and workload.drills[d].recorder]
+    time.sleep(SETTLE)
     if not unit.kinds:
         time.sleep(unit.seconds)
+    end = began + drills_at(unit) - 1.5 if by_recorder else time.monotonic() + LEAST_LOAD
     for kind in unit.kinds:
         workload.kinds[kind].drive(run)
         time.sleep(rng.uniform(0.05, 0.3))
+    while unit.kinds and time.monotonic() < end:
+        workload.kinds[rng.choice(unit.kinds)].drive(run)
+        time.sleep(rng.uniform(0.1, 0.5))
     for drill in unit.drills:
-        if drill not in ("stop", "crash"):
-            workload.drills[drill](run)
+        if drill in by_recorder:
+            workload.drills[drill].before(run)
+        elif drill not in ("stop", "crash"):
+            workload.drills[drill].by_hand(run)
             workload.wait_ready(pid)
-    workload.drills["crash" if "crash" in unit.drills else "stop"](run)
-    if not processes.wait_gone(pid, 10.0):
-        raise WorkloadError(f"process {pid} did not end within 10 s of being told to")
-    return took
+    left = [pid, *processes.descendants(pid)]
+    if by_recorder:
+        left += _through_drills(workload, started, pid)
+    elif recorded:
+        started.send_signal(signal.SIGINT)  # as Ctrl-C: the recorder stops the workload and marks its shutdown
+    else:
+        workload.drills["crash" if "crash" in unit.drills else "stop"].by_hand(run)
+    if not processes.wait_gone(pid, 20.0):
+        raise WorkloadError(f"process {pid} did not end within 20 s of being told to")
+    return took, left
+
+
+def _through_drills(workload: Workload, started: subprocess.Popen[bytes], pid: int) -> list[int]:
+    """Small requests until the recorder has done its drills and ended; the processes seen meanwhile."""
+    seen: list[int] = []
+    until = time.monotonic() + FINISH
+    while started.poll() is None and time.monotonic() < until:
+        seen += [process for process in processes.descendants(pid) if process not in seen]
+        with contextlib.suppress(
+            OSError, WorkloadError, http.client.HTTPException
+        ):  # it may be down: that is the drill
+            workload.touch()
+        time.sleep(0.3)
+    return seen
+
+
+def _kill(left: list[int]) -> None:
+    """Ends processes that outlived a crash of their main process, told by the network namespace that they share."""
+    ours = Path("/proc/self/ns/net").stat().st_ino
+    for pid in left:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/ns/net").stat().st_ino == ours:
+                os.kill(pid, signal.SIGKILL)
 
 
 def software_version(workload: Workload) -> str:

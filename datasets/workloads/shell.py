@@ -100,7 +100,7 @@ def record(output: Path, scratch: Path, recorder: list[str]) -> str:
                 nginx.static(run)
                 shown = shell()
                 nginx.errors(run)
-                nginx.workload.drills["stop"](run)
+                nginx.workload.drills["stop"].by_hand(run)
                 processes.wait_gone(pid, 10.0)
                 time.sleep(1.0)
                 if started.poll() is None:

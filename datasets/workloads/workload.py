@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import processes
 
-__all__ = ["DRILLS", "Kind", "Run", "Workload", "WorkloadError", "own", "signal_drill", "tree"]
+__all__ = ["DRILLS", "Drill", "Kind", "Run", "Workload", "WorkloadError", "own", "signal_drill", "tree"]
 
 DRILLS = ("reload", "rotate", "stop", "crash")
 """The drills, in the order in which one unit goes through them: the last two end it."""
@@ -47,6 +47,24 @@ class Kind:
     share: float = 0.5
 
 
+def _nothing(_: Run) -> None:
+    """Nothing to do."""
+
+
+@dataclass(frozen=True)
+class Drill:
+    """How a drill is done: by the recorder, which marks it, or by hand where it has no way.
+
+    `recorder` is what its ``--drill`` takes, None where the software has no signal for it; `before` makes the drill
+    worth it, as a changed configuration does before a reload. `by_hand` does all of it, and is what a run without the
+    recorder uses.
+    """
+
+    by_hand: Callable[[Run], None]
+    recorder: str | None = None
+    before: Callable[[Run], None] = _nothing
+
+
 @dataclass(frozen=True)
 class Workload:
     """One piece of software as its owner runs it.
@@ -59,6 +77,7 @@ class Workload:
     - `executable`: the main process's executable, by which it is told from wrappers that started it.
     - `ready(pid)`: whether it serves. It must look from outside: an idle unit sees no connection.
     - `drills`: drill → how it is done to a running unit. `stop` must end it within 10 s.
+    - `touch()`: one small request, for the time in which the recorder drills.
     """
 
     name: str
@@ -68,7 +87,8 @@ class Workload:
     prepare: Callable[[bool, random.Random], None]
     ready: Callable[[int], bool]
     kinds: Mapping[str, Kind]
-    drills: Mapping[str, Callable[[Run], None]]
+    drills: Mapping[str, Drill]
+    touch: Callable[[], object]
     version: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
 
