@@ -272,6 +272,8 @@ def test_protocol_and_type_of_a_socket_are_one_key() -> None:
     rules = policy(network={"matchProtocols": [{"protocol": "raw", "action": "Allow"}, {"protocol": "icmp"}]})
     assert ask(rules, Access(op=Op.SOCKET, type=3, protocol=1)) is Verdict.BLOCK
     assert ask(rules, Access(op=Op.SOCKET, type=3, protocol=255)) is Verdict.ALLOW
+    turned = policy(network={"matchProtocols": [{"protocol": "icmp", "action": "Allow"}, {"protocol": "raw"}]})
+    assert ask(turned, Access(op=Op.SOCKET, type=3, protocol=1)) is Verdict.BLOCK
 
 
 def test_dns_queries_are_a_list_of_their_own() -> None:

@@ -101,10 +101,10 @@ def test_how_many_decisions_a_second() -> None:
         for session in sessions():
             ruleset = compile(session.policies, session.posture, dialect)
             accesses = [a for r in session.recorded for a in r.accesses] * 4
-            start = time.perf_counter()
+            start = time.process_time()
             for access in accesses:
                 ruleset.decide(access)
-            taken += time.perf_counter() - start
+            taken += time.process_time() - start
             asked += len(accesses)
         print(f"{dialect}: {asked / taken:,.0f} decisions/s over {asked}")
         assert asked / taken > 20_000
