@@ -12,7 +12,7 @@ from datasets.workloads import recordings
 
 from .observers import ObserverError
 
-__all__ = ["lost", "opened_below"]
+__all__ = ["lost", "opened_below", "streamed"]
 
 
 def opened_below(recording: Path, folder: Path) -> tuple[set[str], int]:
@@ -28,6 +28,12 @@ def opened_below(recording: Path, folder: Path) -> tuple[set[str], int]:
     )
     found = table.filter(inside)
     return set(found["path"].to_pylist()), int(pc.sum(found["count"]).as_py() or 0)
+
+
+def streamed(recording: Path) -> int:
+    """Events in the stream that ``--raw`` leaves: the files with nothing but a key and a time."""
+    files = (pq.ParquetFile(path) for path in (recording / "raw").glob("*.parquet"))
+    return sum(file.metadata.num_rows for file in files if set(file.schema_arrow.names) == {"key", "when"})
 
 
 def lost(recording: Path) -> int:

@@ -94,7 +94,17 @@ def record(output: Path, scratch: Path, recorder: list[str]) -> str:
             run = Run(rng, pid, 1.5, scratch)
             log = scratch / "output.log"
             with log.open("ab") as sink:
-                command = [*recorder, "--for", f"{LONGEST}s", "-o", str(output), "--container", NAME]
+                command = [
+                    *recorder,
+                    "--for",
+                    f"{LONGEST}s",
+                    "-o",
+                    str(output),
+                    "--no-inventory",
+                    "--workload",
+                    "nginx",
+                ]
+                command += ["--container", NAME]  # its file system is this machine's: an inventory would say nothing
                 started = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL)
                 time.sleep(3.0)
                 nginx.static(run)
