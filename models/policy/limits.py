@@ -257,7 +257,7 @@ def _executable(policies: list[Policy], everything: list[Rule], add: Callable[..
     for rule in everything:
         if rule.section != "process" or rule.match != "path" or rule.action is not Action.ALLOW:
             continue
-        source = next((s for s in rule.sources or () if s), "/")
+        source = next((s for s in rule.sources or () if s), "")
         open_for_exec = Access(op=Op.OPEN, path=rule.value, source=source, read=True, owner_match=True)
         decision = ruleset.decide(open_for_exec)
         if not decision.allowed and decision.rule is None:
