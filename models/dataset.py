@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from models import dataset_layout as layout
 from models.behaviour import BEHAVIOURS, INVENTORY, LOSSES, UNITS, Class
-from models.dataset_compact import compacted_batches, connect, file_list
+from models.dataset_compact import compacted, connect, file_list
 from models.dataset_layout import DamagedFile, DatasetError, ForeignFile, NoDataset, OtherSchema
 
 __all__ = [
@@ -101,7 +101,7 @@ class Recording:
         with tempfile.TemporaryDirectory(prefix="discover-") as spill:
             connection = connect(Path(spill))
             try:
-                batches = compacted_batches(
+                tables = compacted(
                     connection,
                     segments=segments,
                     counts=counts,
@@ -109,7 +109,7 @@ class Recording:
                     units=self.units(),
                     workload=self.workload,
                 )
-                return _concatenated((pa.Table.from_batches([b]) for b in batches), BEHAVIOURS)
+                return _concatenated((table for _, table in tables), BEHAVIOURS)
             except duckdb.Error as e:
                 hint = "restore its files from a backup, or record again"
                 raise DamagedFile(f"{self.path} cannot be read: {str(e).splitlines()[0]}", hint, self.path) from e

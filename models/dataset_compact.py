@@ -8,24 +8,26 @@ up. `argv` and the peer of an accept are samples, the smallest of them, and make
 # ruff: noqa: S608 - the names in the SQL are our own columns, and files that file_list() quotes
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.behaviour import BEHAVIOURS, SEGMENT, UNITS
 
-__all__ = ["compacted_batches", "connect", "file_list"]
+__all__ = ["compacted", "connect", "file_list"]
 
-_KEY_COLUMNS = [
-    name
-    for name in SEGMENT.names
-    if name not in {"key", "argv", "count", "first_seen", "last_seen", "address", "port", "class", "unit"}
-]
+_OWN = ["path", "path_raw", "interpreter", "script", "address", "port"]
+"""What nearly every behaviour has of its own; all other columns repeat and are numbered together, as shapes."""
+_TALLY = ["argv", "count", "first_seen", "last_seen"]
+_SHAPE = ["unit", "class", "op"]
+_SHAPE += [n for n in SEGMENT.names if n not in {"key", *_SHAPE, *_OWN, *_TALLY}]
+_GROUP_ROWS = 131_072
 _IDENTITY = [name for name in BEHAVIOURS.names if name not in SEGMENT.names]
-_ORDER = ["unit", "class", "op", "path", *[c for c in _KEY_COLUMNS if c not in {"op", "path"}], "address", "port"]
 
 
 def connect(spill: Path, memory: str = "1GB") -> duckdb.DuckDBPyConnection:
@@ -66,8 +68,8 @@ def _events(connection: duckdb.DuckDBPyConnection, segments: Sequence[Path], cou
     """SQL for the segments' rows with each key once and its count."""
     kept = _columns([n for n in SEGMENT.names if n not in {"key", "count", "last_seen"}])
     scan = _scan(segments)
-    row = connection.execute(f"SELECT count(*) > count(DISTINCT key) FROM {scan}").fetchone()
-    if row and row[0]:
+    twice = connection.execute(f"SELECT count(*) > count(DISTINCT key) FROM {scan}").fetchall()
+    if twice[0][0]:
         once = ", ".join(f'first("{n}") AS "{n}"' for n in SEGMENT.names if n not in {"key", "count", "last_seen"})
         scan = f'(SELECT key, {once}, max("count") AS "count", max(last_seen) AS last_seen FROM {scan} GROUP BY key)'
     if not counts:
@@ -79,23 +81,41 @@ def _events(connection: duckdb.DuckDBPyConnection, segments: Sequence[Path], cou
     )
 
 
-def _grouped(rows: str) -> str:
-    """SQL that makes one row of all that are the same behaviour."""
-    keys = _columns(["unit", "class", *_KEY_COLUMNS])
-    accepted = "op = 'accept'"
+def _thin(rows: str) -> str:
+    """SQL for one row a behaviour, ordered: the shape's number, and what is the behaviour's own."""
+    same = " AND ".join(f's."{n}" IS NOT DISTINCT FROM e."{n}"' for n in _SHAPE)
+    own = _columns(["path", "path_raw", "interpreter", "script"])
     return (
-        f"SELECT {keys}, coalesce(own_address, sample.address) AS address, coalesce(own_port, sample.port) AS port, "
+        f"SELECT shape, {own}, "
+        "coalesce(address, peer.address) AS address, coalesce(port, peer.port) AS port, "
         'argv, "count", first_seen, last_seen FROM ('
-        f"SELECT {keys}, "
-        f"CASE WHEN {accepted} THEN NULL ELSE address END AS own_address, "
-        f"CASE WHEN {accepted} THEN NULL ELSE port END AS own_port, "
-        f"min(CASE WHEN {accepted} THEN {{'address': address, 'port': port}} END) AS sample, "
+        f"SELECT shape, {own}, "
+        "CASE WHEN s.op = 'accept' THEN NULL ELSE e.address END AS address, "
+        "CASE WHEN s.op = 'accept' THEN NULL ELSE e.port END AS port, "
+        "min(CASE WHEN s.op = 'accept' THEN {'address': e.address, 'port': e.port} END) AS peer, "
         'min(argv) AS argv, sum("count")::UBIGINT AS "count", min(first_seen) AS first_seen, '
-        f"max(last_seen) AS last_seen FROM ({rows}) GROUP BY {keys}, own_address, own_port)"
+        f"max(last_seen) AS last_seen FROM ({rows}) AS e JOIN shapes AS s ON {same} "
+        "GROUP BY 1, 2, 3, 4, 5, 6, 7) ORDER BY shape, path, path_raw, interpreter, script, address, port"
     )
 
 
-def compacted_batches(
+def _shapes(connection: duckdb.DuckDBPyConnection, rows: str, units: pa.Table, workload: str) -> pa.Table:
+    """Number the combinations of shape columns, in their order; all columns that a behaviour shares with others."""
+    columns = _columns(_SHAPE)
+    connection.sql(
+        f"CREATE TEMP TABLE shapes AS SELECT {columns}, row_number() OVER (ORDER BY {columns}) - 1 AS shape "
+        f"FROM (SELECT DISTINCT {columns} FROM ({rows}))"
+    )
+    known = units.select(["unit", *_IDENTITY])
+    known = known.cast(pa.schema([(n, pa.string()) for n in known.schema.names]))
+    connection.register("known_units", known)
+    identity = ", ".join(f'coalesce(k."{n}", ?) AS "{n}"' if n == "workload" else f'k."{n}"' for n in _IDENTITY)
+    shared = ", ".join(f's."{n}"' for n in _SHAPE)
+    sql = f"SELECT {identity}, {shared} FROM shapes AS s LEFT JOIN known_units AS k ON k.unit = s.unit ORDER BY shape"
+    return connection.sql(sql, params=[workload]).to_arrow_table()
+
+
+def compacted(
     connection: duckdb.DuckDBPyConnection,
     *,
     segments: Sequence[Path] = (),
@@ -103,13 +123,12 @@ def compacted_batches(
     behaviours: Sequence[Path] = (),
     units: pa.Table | None = None,
     workload: str = "",
-    batch_rows: int = 131_072,
-) -> Iterator[pa.RecordBatch]:
-    """Batches of the BEHAVIOURS schema, ordered by unit and then by all other columns.
+) -> Iterator[tuple[str, pa.Table]]:
+    """Each unit's BEHAVIOURS rows, in tables of 131,072 (the last one smaller), ordered by unit, class and op.
 
     `behaviours` are files of an earlier compaction, whose rows are added to those of `segments`. `units` gives the
-    identity columns; a unit that it lacks gets `workload`.
-    Same files, same rows in the same order, however they were cut into segments.
+    identity columns; a unit that it lacks gets `workload`. Same rows in, same tables out, however they were cut into
+    files. The connection is one of `connect`, used for nothing else.
     """
     parts = []
     if segments:
@@ -119,14 +138,51 @@ def compacted_batches(
         parts.append(f'SELECT {names}, "count", last_seen FROM {_scan(behaviours)}')
     if not parts:
         return
-    rows = _grouped(" UNION ALL ".join(f"({p})" for p in parts))
-    known = (units if units is not None else UNITS.empty_table()).select(["unit", *_IDENTITY])
-    plain = pa.schema([(n, pa.string()) for n in known.schema.names])
-    connection.register("known_units", known.cast(plain))
-    identity = ", ".join(f'coalesce(k."{n}", $workload) AS "{n}"' if n == "workload" else f'k."{n}"' for n in _IDENTITY)
-    own = ", ".join(f'b."{n}"' for n in BEHAVIOURS.names if n not in _IDENTITY)
-    order = ", ".join(f'b."{n}"' for n in [*_ORDER, "argv", "first_seen", "last_seen"])
-    sql = f"SELECT {identity}, {own} FROM ({rows}) AS b LEFT JOIN known_units AS k ON k.unit = b.unit ORDER BY {order}"
-    reader: Any = connection.execute(sql, {"workload": workload}).to_arrow_reader(batch_rows)
-    for batch in reader:
-        yield pa.Table.from_batches([batch]).select(BEHAVIOURS.names).cast(BEHAVIOURS).combine_chunks().to_batches()[0]
+    rows = " UNION ALL ".join(f"({p})" for p in parts)
+    shapes = _shapes(connection, rows, UNITS.empty_table() if units is None else units, workload)
+    starts = pc.run_end_encode(shapes["unit"].combine_chunks())
+    reader: Any = connection.sql(_thin(rows)).to_arrow_reader(_GROUP_ROWS)
+    waiting = _Cutter(reader)
+    for unit, end in zip(starts.values.to_pylist(), starts.run_ends.to_pylist(), strict=True):
+        while (thin := waiting.take(end)).num_rows:
+            yield unit, _whole(thin, shapes)
+
+
+class _Cutter:
+    """Cuts a stream of rows ordered by shape at the ends of units, and into groups of one size."""
+
+    def __init__(self, reader: Iterable[pa.RecordBatch]) -> None:
+        self._reader = iter(reader)
+        self._held: pa.Table | None = None
+
+    def take(self, end: int) -> pa.Table:
+        """The next rows with a shape below `end`; none if there are no more."""
+        while self._held is None or (self._held.num_rows < _GROUP_ROWS and self._held["shape"][-1].as_py() < end):
+            batch = next(self._reader, None)
+            if batch is None:
+                break
+            more = pa.Table.from_batches([batch])
+            self._held = pa.concat_tables([self._held, more]) if self._held is not None else more
+            if not self._held.num_rows:
+                self._held = None
+        if self._held is None:
+            return pa.table({"shape": pa.array([], pa.int64())})
+        first = self._held.slice(0, _GROUP_ROWS)
+        below = int(np.searchsorted(first["shape"].to_numpy(), end))
+        taken, self._held = self._held.slice(0, below), self._held.slice(below)
+        if not self._held.num_rows:
+            self._held = None
+        return taken
+
+
+def _whole(thin: pa.Table, shapes: pa.Table) -> pa.Table:
+    """The rows with all their columns; dictionaries hold what these rows use."""
+    used, index = np.unique(thin["shape"].to_numpy(), return_inverse=True)
+    shared = shapes.take(pa.array(used)).combine_chunks()
+    columns = []
+    for field in BEHAVIOURS:
+        if field.name in thin.schema.names:
+            columns.append(thin[field.name].cast(field.type))
+        else:
+            columns.append(shared[field.name].cast(field.type).take(pa.array(index)))
+    return pa.table(columns, schema=BEHAVIOURS).combine_chunks()
