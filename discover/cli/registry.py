@@ -1,0 +1,14 @@
+"""The commands, so that ``discover --help`` imports none of them."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = {
+    "record": "Record what a workload does.",
+    "show": "Show the behaviours of a recording.",
+    "datasets": "List, finish, merge and remove recordings.",
+    "doctor": "Say what this host can do.",
+    "completion": "Print a shell's completion script.",
+}
+"""Name to one line of help; the module is ``discover.cli.NAME``, its command ``command``."""
