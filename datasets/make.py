@@ -81,12 +81,12 @@ def record_unit(dataset: str, unit: Unit, options: Options) -> dict[str, Any]:
         try:
             done = _run(dataset, unit, folder, options)
             lost = recordings.losses(folder / "recording")
+            recordings.annotate(folder / "recording", unit, _marked(unit))
         except WorkloadError as error:
             problem = str(error)
             continue
         done |= {"rows": recordings.rows(folder / "recording"), "lost": lost, "attempts": attempt + 1}
         if not lost or attempt == ATTEMPTS - 1:
-            recordings.annotate(folder / "recording", unit)
             marker.write_text(json.dumps(done, indent=1))
             return done | {"kept": False}
         problem = f"lost {lost}"
@@ -111,6 +111,11 @@ def _run(dataset: str, unit: Unit, folder: Path, options: Options) -> dict[str, 
         raise WorkloadError(done.stderr.strip().removeprefix("error: "))
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def _marked(unit: Unit) -> list[str]:
+    workload = load_workload(unit.workload)
+    return list(unit.drills) if workload.marks(unit.drills) else []
 
 
 def make(dataset: str, options: Options, say: Callable[[str], None]) -> bool:

@@ -124,7 +124,7 @@ workload = Workload(
     drills={
         "rotate": Drill(rotate),
         "stop": Drill(signal_drill(signal.SIGTERM, settle=0.3), "stop"),
-        "crash": Drill(crash, "crash"),
+        "crash": Drill(crash),
     },
     touch=lambda: web.ask("GET", "/"),
     version=("node", "--version"),

@@ -258,7 +258,7 @@ workload = Workload(
         "reload": Drill(reload, "reload", configure),
         "rotate": Drill(rotate, "rotate=USR1", ask_rotation),
         "stop": Drill(signal_drill(signal.SIGINT, settle=0.2), "stop"),
-        "crash": Drill(crash, "crash", crash_backend),
+        "crash": Drill(crash),
     },
     touch=lambda: tool(*ADMIN, stdin="SELECT count(*) FROM pgbench_branches;", check=False),
     version=(str(BINARIES / "postgres"), "--version"),

@@ -35,13 +35,19 @@ def rows(recording: Path) -> int:
     return sum(pq.ParquetFile(part).metadata.num_rows for part in parts)
 
 
-def annotate(recording: Path, unit: Unit) -> None:
-    """Writes the unit's loads, drills and seed into the notes of `units.parquet`."""
+def annotate(recording: Path, unit: Unit, marked: Sequence[str] = ()) -> None:
+    """Writes the unit's loads, drills and seed into the notes of `units.parquet`.
+
+    `marked`: the drills that were the recorder's to do; raises `WorkloadError` if it did not do one of them.
+    """
     path = recording / "units.parquet"
     table = pq.read_table(path, partitioning=None)
+    done = {drill for drills in table.column("drills").to_pylist() for drill in drills or []}
+    if undone := set(marked) - done:
+        raise WorkloadError(f"{unit.name}: the recorder did not do the drill {', '.join(sorted(undone))}")
     field = table.schema.field("notes")
-    had = table.column("notes").to_pylist()
-    notes = [[*(old or []), *(note for note in unit.notes() if note not in (old or []))] for old in had]
+    new = [f"{note}, by hand" if note.startswith("drill: ") and not marked else note for note in unit.notes()]
+    notes = [[*(old or []), *(note for note in new if note not in (old or []))] for old in table["notes"].to_pylist()]
     table = table.set_column(table.schema.get_field_index("notes"), field, pa.array(notes, field.type))
     temporary = path.with_suffix(".tmp")
     pq.write_table(table, temporary, compression="zstd")

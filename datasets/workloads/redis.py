@@ -165,7 +165,7 @@ workload = Workload(
     drills={
         "rotate": Drill(rotate),
         "stop": Drill(signal_drill(signal.SIGTERM, settle=0.2), "stop"),
-        "crash": Drill(crash, "crash"),
+        "crash": Drill(crash),
     },
     touch=lambda: tool("redis-cli", "-p", str(PORT), "PING", check=False),
     version=("redis-server", "--version"),

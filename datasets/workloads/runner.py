@@ -30,8 +30,11 @@ __all__ = ["FINISH", "LONGEST", "environment", "main", "run_unit", "software_ver
 LONGEST = 120
 """Seconds after which the recorder ends by itself, should this program be gone by then."""
 
-SETTLE = 1.3
-"""Seconds between readiness and the first request: the recorder lets start-up end one second after the first listen."""
+READY_AFTER = 2.0
+"""Seconds after which the recorder lets start-up end, unless it saw the workload listen before."""
+
+SETTLE = 2.3
+"""Seconds between readiness and the first request, so that no load falls into start-up."""
 
 LEAST_LOAD = 4.0
 """Seconds of load at least: a unit whose kinds are done earlier plays some of them again."""
@@ -47,7 +50,7 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
     fresh = not (unit.continues and (scratch / "root").exists())
     isolation.enter(workload.mounts, scratch, fresh)
     workload.prepare(fresh, rng)
-    log = scratch / "output.log"
+    log = scratch / "said.txt"  # a name with `log` in it would be rotated
     began = time.monotonic()
     with clients.services(), log.open("wb") as sink:
         started = subprocess.Popen(
@@ -82,10 +85,22 @@ def recording(workload: Workload, unit: Unit, output: Path, recorder: list[str])
     """The recorder's part of the command line, up to the workload's own; empty without a recorder."""
     if not recorder:
         return []
-    marked = [workload.drills[drill].recorder or "" for drill in unit.drills if workload.drills[drill].recorder]
+    marked = workload.marks(unit.drills)
     options = ["--drill", ",".join(marked)] if marked else []
     seconds = drills_at(unit) if marked else LONGEST
-    return [*recorder, "--workload", workload.name, "--for", f"{seconds:g}s", *options, "-o", str(output), "--"]
+    return [
+        *recorder,
+        "--workload",
+        workload.name,
+        "--ready-after",
+        f"{READY_AFTER:g}s",
+        "--for",
+        f"{seconds:g}s",
+        *options,
+        "-o",
+        str(output),
+        "--",
+    ]
 
 
 def drills_at(unit: Unit) -> float:
@@ -111,7 +126,7 @@ def _live(
     client = scratch / "client"
     client.mkdir(exist_ok=True)
     run = Run(rng, pid, unit.seconds, client)
-    by_recorder = [d for d in unit.drills if recorded and workload.drills[d].recorder]
+    by_recorder = recorded and bool(workload.marks(unit.drills))
     time.sleep(SETTLE)
     if not unit.kinds:
         time.sleep(unit.seconds)
@@ -123,7 +138,7 @@ def _live(
         workload.kinds[rng.choice(unit.kinds)].drive(run)
         time.sleep(rng.uniform(0.1, 0.5))
     for drill in unit.drills:
-        if drill in by_recorder:
+        if by_recorder:
             workload.drills[drill].before(run)
         elif drill not in ("stop", "crash"):
             workload.drills[drill].by_hand(run)
@@ -131,7 +146,7 @@ def _live(
     left = [pid, *processes.descendants(pid)]
     if by_recorder:
         left += _through_drills(workload, started, pid)
-    elif recorded:
+    elif recorded and "crash" not in unit.drills:
         started.send_signal(signal.SIGINT)  # as Ctrl-C: the recorder stops the workload and marks its shutdown
     else:
         workload.drills["crash" if "crash" in unit.drills else "stop"].by_hand(run)

@@ -92,7 +92,7 @@ def record(output: Path, scratch: Path, recorder: list[str]) -> str:
         pid = start()
         try:
             run = Run(rng, pid, 1.5, scratch)
-            log = scratch / "output.log"
+            log = scratch / "said.txt"
             with log.open("ab") as sink:
                 command = [
                     *recorder,

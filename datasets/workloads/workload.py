@@ -55,8 +55,9 @@ def _nothing(_: Run) -> None:
 class Drill:
     """How a drill is done: by the recorder, which marks it, or by hand where it has no way.
 
-    `recorder` is what its ``--drill`` takes, None where the software has no signal for it; `before` makes the drill
-    worth it, as a changed configuration does before a reload. `by_hand` does all of it, and is what a run without the
+    `recorder` is what its ``--drill`` takes, None where the software has no signal for it, or where the recorder may
+    not ask for the core limit of another user's process (which takes CAP_SYS_RESOURCE). `before` makes the drill worth
+    it, as a changed configuration does before a reload. `by_hand` does all of it, and is what a run without the
     recorder uses.
     """
 
@@ -91,6 +92,11 @@ class Workload:
     touch: Callable[[], object]
     version: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def marks(self, drills: Sequence[str]) -> list[str]:
+        """What the recorder's ``--drill`` takes to do all of `drills`; empty if it cannot do each of them."""
+        found = [self.drills[drill].recorder or "" for drill in drills]
+        return found if all(found) else []
 
     def wait_ready(self, pid: int, timeout: float = 20.0) -> float:
         """Waits until the unit serves and tells how long that took, in seconds; raises `WorkloadError`."""

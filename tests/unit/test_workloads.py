@@ -147,11 +147,13 @@ def test_notes_are_added_once_and_the_schema_stays(recording: Path) -> None:
     unit = Unit("nginx", 3, 99, ("static", "proxy"), ("reload",), continues=True)
     recordings.annotate(recording, unit)
     recordings.annotate(recording, unit)
+    with pytest.raises(WorkloadError, match="did not do the drill reload"):
+        recordings.annotate(recording, unit, ["reload"])
     table = pq.read_table(recording / "units.parquet", partitioning=None)
     assert table.schema.equals(UNITS)
     assert table.schema.metadata[b"discover.kind"] == b"units"
     assert table.column("notes").to_pylist() == [
-        ["from the recorder", "load: static", "load: proxy", "drill: reload", "state: restart", "seed: 99"]
+        ["from the recorder", "load: static", "load: proxy", "drill: reload, by hand", "state: restart", "seed: 99"]
     ]
 
 
