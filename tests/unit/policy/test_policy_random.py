@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policy_kernel import file_key, process_key
 from policy_naive import naive
 from policy_strategies import POLICIES, questions
 from ruamel.yaml import YAML
@@ -27,6 +28,7 @@ from models.policy import (
     load_policies,
     quote,
 )
+from models.policy.kubearmor import KubeArmorRuleset
 
 POSTURES = st.sampled_from((Posture.all("audit"), Posture.all("block"), Posture("audit", "block", "audit")))
 Asked = tuple[list[Policy], list[Access]]
@@ -54,6 +56,18 @@ def test_a_decision_is_consistent(asked: Asked, posture: Posture, dialect: Diale
             assert decision.alerts
         if decision.rule is not None:
             assert decision.policy in {p.name for p in policies}
+
+
+@settings(max_examples=200, deadline=None)
+@given(questions())
+def test_kubearmor_s_look_ups_agree_with_the_long_way(asked: Asked) -> None:
+    policies, accesses = asked
+    ruleset = KubeArmorRuleset.compile(policies, Posture())
+    for access in accesses:
+        found = ruleset._find(access.path, access.source, "file")
+        assert found == file_key(ruleset.file, access.path, access.source)
+        found = ruleset._find(access.path, access.parent, "process")
+        assert found == process_key(ruleset.process, access.path, access.parent)
 
 
 @settings(max_examples=60, deadline=None)

@@ -337,6 +337,34 @@ def test_kubearmor_s_audit_rules_alert_where_its_monitor_watches() -> None:
         assert ruleset.decide(read("/r")).verdict is Verdict.ALLOW
 
 
+KUBEARMOR = Dialect.KUBEARMOR_BPFLSM
+
+
+def test_kubearmor_lets_a_recursive_directory_beat_a_deeper_one_that_is_not_recursive() -> None:
+    above, below = {"dir": "/a/", "recursive": True}, {"dir": "/a/b/", "action": "Block"}
+    for order in ((above, below), (below, above)):
+        assert decide([dirs(*order)], BLOCK, read("/a/b/x"), KUBEARMOR).verdict is Verdict.ALLOW
+    deeper = {"dir": "/a/b/", "recursive": True, "action": "Block"}
+    for order in ((above, deeper), (deeper, above)):
+        assert decide([dirs(*order)], BLOCK, read("/a/b/x"), KUBEARMOR).verdict is Verdict.BLOCK
+
+
+def test_kubearmor_takes_root_for_the_owner_of_a_name_that_does_not_exist_yet() -> None:
+    rules = [dirs({"dir": "/a/", "ownerOnly": True})]
+    for uid, verdict in ((0, Verdict.ALLOW), (1000, Verdict.BLOCK)):
+        link = Access(op=Op.SYMLINK, path="/a/new", source="/x", uid=uid, parent_owner_match=True)
+        assert decide(rules, BLOCK, link, KUBEARMOR).verdict is verdict
+
+
+def test_kubearmor_reports_a_listed_socket_under_a_block_posture_and_an_audit_rule_can_claim_it() -> None:
+    rules = policy(
+        network={"matchProtocols": [{"protocol": "raw", "action": "Audit"}, {"protocol": "raw"}]}, action="Allow"
+    )
+    for posture, verdict in ((BLOCK, Verdict.AUDIT), (AUDIT, Verdict.ALLOW)):
+        ruleset = compile([rules], posture, KUBEARMOR, visibility=())
+        assert ruleset.decide(Access(op=Op.SOCKET, type=3, protocol=255, source="/x")).verdict is verdict
+
+
 def test_what_only_kubearmor_does() -> None:
     def kubearmor(rules: Policy | list[Policy], access: Access) -> Verdict:
         return decide(rules if isinstance(rules, list) else [rules], BLOCK, access, Dialect.KUBEARMOR_BPFLSM).verdict
