@@ -21,8 +21,8 @@
 #define MSG_FASTOPEN 0x20000000
 #define SEND_BATCH 4
 
-const volatile struct call calls[CALLS] = {};
-const volatile struct call calls_compat[CALLS] = {};
+CONSTANT_TABLE(struct call, calls, CALLS);
+CONSTANT_TABLE(struct call, calls_compat, CALLS);
 
 static __always_inline __u16 access_of_flags(__u32 flags)
 {

@@ -7,17 +7,14 @@
 #ifndef DISCOVER_KERNEL_H
 #define DISCOVER_KERNEL_H
 
-#include <linux/bpf.h>
-#include <linux/types.h>
-#include <stdbool.h>
-
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_tracing.h>
+#include "compat.h"
 
 /* Keeps clang from folding a bound into a form that the verifier cannot follow. */
 #define opaque(x) asm volatile("" : "+r"(x))
 
+#ifdef DISCOVER_BCC
+#include "kernel_layout.h" /* the structures below, laid out as in the running kernel (collectors/live/layout.py) */
+#else
 #define KERNEL_STRUCT __attribute__((preserve_access_index))
 
 typedef struct {
@@ -236,6 +233,7 @@ struct pt_regs___arm64 {
 	__u64 orig_x0;
 	__s32 syscallno;
 } KERNEL_STRUCT;
+#endif
 
 #define FMODE_PATH 0x4000
 #define FMODE_CREATED 0x100000

@@ -46,8 +46,8 @@ static __always_inline long syscall_number(struct pt_regs *regs)
 	struct pt_regs___arm64 *arm = (void *)regs;
 
 	if (bpf_core_field_exists(x86->orig_ax))
-		return (long)x86->orig_ax;
-	return arm->syscallno;
+		return (long)TRUSTED(x86, orig_ax);
+	return TRUSTED(arm, syscallno);
 }
 
 static __always_inline void read_arguments(struct invocation *v, struct pt_regs *regs)
@@ -56,26 +56,26 @@ static __always_inline void read_arguments(struct invocation *v, struct pt_regs 
 	struct pt_regs___arm64 *arm = (void *)regs;
 
 	if (!bpf_core_field_exists(x86->orig_ax)) {
-		v->args[0] = arm->orig_x0;
-		v->args[1] = arm->regs[1];
-		v->args[2] = arm->regs[2];
-		v->args[3] = arm->regs[3];
-		v->args[4] = arm->regs[4];
-		v->args[5] = arm->regs[5];
+		v->args[0] = TRUSTED(arm, orig_x0);
+		v->args[1] = TRUSTED(arm, regs[1]);
+		v->args[2] = TRUSTED(arm, regs[2]);
+		v->args[3] = TRUSTED(arm, regs[3]);
+		v->args[4] = TRUSTED(arm, regs[4]);
+		v->args[5] = TRUSTED(arm, regs[5]);
 	} else if (v->compat) {
-		v->args[0] = (__u32)x86->bx;
-		v->args[1] = (__u32)x86->cx;
-		v->args[2] = (__u32)x86->dx;
-		v->args[3] = (__u32)x86->si;
-		v->args[4] = (__u32)x86->di;
-		v->args[5] = (__u32)x86->bp;
+		v->args[0] = (__u32)TRUSTED(x86, bx);
+		v->args[1] = (__u32)TRUSTED(x86, cx);
+		v->args[2] = (__u32)TRUSTED(x86, dx);
+		v->args[3] = (__u32)TRUSTED(x86, si);
+		v->args[4] = (__u32)TRUSTED(x86, di);
+		v->args[5] = (__u32)TRUSTED(x86, bp);
 	} else {
-		v->args[0] = x86->di;
-		v->args[1] = x86->si;
-		v->args[2] = x86->dx;
-		v->args[3] = x86->r10;
-		v->args[4] = x86->r8;
-		v->args[5] = x86->r9;
+		v->args[0] = TRUSTED(x86, di);
+		v->args[1] = TRUSTED(x86, si);
+		v->args[2] = TRUSTED(x86, dx);
+		v->args[3] = TRUSTED(x86, r10);
+		v->args[4] = TRUSTED(x86, r8);
+		v->args[5] = TRUSTED(x86, r9);
 	}
 }
 

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * One source, two compilers. clang makes the objects that libbpf loads and relocates; where there is no libbpf or no
+ * BTF, the BPF Compiler Collection compiles the same headers for the running kernel (compat_bcc.h). What the two need
+ * said differently is said here; all else is plain C with the names of libbpf's headers.
+ */
+#ifndef DISCOVER_COMPAT_H
+#define DISCOVER_COMPAT_H
+
+#ifdef DISCOVER_BCC
+#include "compat_bcc.h"
+#else
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+/* Set before loading. */
+#define CONSTANT(TYPE, NAME, VALUE) const volatile TYPE NAME = VALUE
+#define CONSTANT_TABLE(TYPE, NAME, SLOTS) const volatile TYPE NAME[SLOTS] = {}
+
+/* A variable that user space maps. */
+#define SHARED(TYPE, NAME) TYPE NAME
+
+/* A member behind a pointer that a tracepoint passes: with BTF the verifier trusts it. */
+#define TRUSTED(POINTER, MEMBER) ((POINTER)->MEMBER)
+#endif
+
+#endif
