@@ -22,7 +22,7 @@ from collectors import kubernetes, procs, systemd
 from collectors.cgroup_names import name_of
 from collectors.cgroups import CgroupError, CgroupRef, Cgroups, Hierarchy, detect
 from collectors.identity import WorkloadIdentity, of_container
-from collectors.runtimes import RUNTIMES, Container, Listing, list_containers
+from collectors.runtimes import RUNTIMES, Container, Listing, detailed, list_containers
 
 __all__ = ["Target", "TargetError", "TargetSpec", "resolve"]
 
@@ -170,7 +170,8 @@ class _Resolver:
         identity = WorkloadIdentity(Path(first.exe or first.comm).name.removesuffix(" (deleted)"), "Process")
         containers: list[Container] = []
         if claim := name_of(path).container:
-            containers = [c for li in list_containers(hierarchy.name) for c in li.containers if c.id == claim.id]
+            listed = [c for li in list_containers(hierarchy.name) for c in li.containers if c.id == claim.id]
+            containers = [detailed(container) for container in listed]
             identity = of_container(containers[0]) if containers else replace(identity, container_id=claim.id)
         return Target(
             "pid",
@@ -204,7 +205,8 @@ class _Resolver:
         self._need_root(f"cgroup {path}")
         told = name_of(path)
         if told.container and told.container.root == path:
-            known = [c for li in list_containers(tree.name) for c in li.containers if c.cgroup == path]
+            listed = [c for li in list_containers(tree.name) for c in li.containers if c.cgroup == path]
+            known = [detailed(container) for container in listed]
             if known:
                 return self._watching("cgroup", tree, [ref], of_container(known[0]), known)
         kind, name = ("Service", told.unit) if told.unit and told.unit_root == path else ("Cgroup", path)
@@ -255,6 +257,7 @@ class _Resolver:
             listed = ", ".join(f"{c.title} ({c.id[:12]})" for c in matches)
             raise TargetError(f"{name} may be any of: {listed}", "give more of the id, or the runtime: podman:NAME")
         self._need_root(f"container {matches[0].title}")
+        matches = [detailed(matches[0])]
         return self._watching("container", self.tree, self._refs(matches), of_container(matches[0]), matches)
 
     def _no_container(self, name: str, only: str | None, listings: list[Listing]) -> TargetError:

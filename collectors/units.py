@@ -34,7 +34,7 @@ from collectors.cgroup_names import Container as Claim
 from collectors.cgroup_names import name_of
 from collectors.cgroups import CgroupError, Cgroups, Hierarchy, detect
 from collectors.identity import WorkloadIdentity, of_container
-from collectors.runtimes import Container, list_containers, remembered
+from collectors.runtimes import Container, detailed, list_containers, remembered
 from collectors.target import Target
 from models.behaviour import UNITS, text_of
 
@@ -92,6 +92,7 @@ class UnitNamer:
         self._units: dict[str, UnitInfo] = {}
         self._known: dict[str, tuple[Container, int | None]] = {}
         self._ids: dict[str, Container] = {}
+        self._undetailed: dict[str, Container] = {}
         self._next_listing = 0.0
         self._learn(target.containers)
 
@@ -109,7 +110,7 @@ class UnitNamer:
         return list(self._units.values())
 
     def refresh(self) -> None:
-        """Fills in the names of containers that no runtime knew when they were met, and notes which units have ended.
+        """Fills in what could not be known when a unit was met, or takes a while to ask for, and when units ended.
 
         To be called now and then, and once before the table is written.
         """
@@ -118,6 +119,9 @@ class UnitNamer:
         for unit in self._units.values():
             if not unit.confirmed:
                 self._fill(unit)
+            if (container := self._undetailed.pop(unit.unit, None)) is not None and not unit.identity.labels:
+                labels = of_container(detailed(container)).labels
+                unit.identity = replace(unit.identity, labels=labels)
             alone = self._target.kind not in {"command", "pid"}
             if alone and unit.ended is None and self._id_of(unit.cgroup) != unit.cgroup_id:
                 unit.ended = datetime.now(UTC)
@@ -151,6 +155,7 @@ class UnitNamer:
             unit.note(owner.note)
         if owner.known is not None:
             unit.started = owner.known.started or started
+            self._undetailed[name] = owner.known
         elif owner.claim is not None:
             unit.confirmed = owner.claim.nested_in is not None
             if unit.confirmed:
@@ -288,6 +293,7 @@ class UnitNamer:
         identity = self._in_target(of_container(container), unit.cgroup)
         unit.identity = replace(identity, pod_uid=identity.pod_uid or unit.identity.pod_uid)
         unit.started = container.started or unit.started
+        self._undetailed[unit.unit] = container
         unit.confirmed = True
         if UNKNOWN in unit.notes:
             unit.notes.remove(UNKNOWN)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-__all__ = ["RUNTIMES", "Container", "Listing", "list_containers", "remembered"]
+__all__ = ["RUNTIMES", "Container", "Listing", "detailed", "list_containers", "remembered"]
 
 RUNTIMES = ("podman", "docker", "containerd", "crio")
 
@@ -71,6 +71,13 @@ def list_containers(tree: str, only: str | None = None) -> list[Listing]:
         "crio": crio.listing,
     }
     return [lister(tree) for name, lister in listers.items() if only in {None, name}]
+
+
+def detailed(container: Container) -> Container:
+    """The container with what takes a while to ask for and so is not part of a list: the labels of podman's."""
+    from collectors.runtimes import podman  # noqa: PLC0415
+
+    return podman.detailed(container) if container.runtime == "podman" else container
 
 
 def remembered(container_id: str) -> Container | None:

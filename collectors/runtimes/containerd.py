@@ -64,15 +64,14 @@ def listing_at(state: Path, socket: str, tree: str) -> Listing:
         # The process is older than its pid file: a younger one has only the same pid.
         if config is None or process is None or not _wrote(directory / "init.pid", process):
             continue
+        namespace = directory.parent.name
         container = container_from(directory.name, config.annotations, process, created, tree)
         if container.sandbox_id and container.sandbox_id not in pods:
-            pods[container.sandbox_id] = answers.labels(directory.parent.name, container.sandbox_id)
-        own = answers.labels(directory.parent.name, container.id)
-        digest = container.image_digest or answers.digest(directory.parent.name, container.image)
-        labels = {**pods.get(container.sandbox_id or "", {}), **own}
+            pods[container.sandbox_id] = answers.labels(namespace, container.sandbox_id)
+        facts = answers.facts(namespace, container.id) or {}
+        labels = pods.get(container.sandbox_id or "", {}) | labels_in(facts.get("Labels"))
         cgroup = container.cgroup or _below(process.cgroups.get(tree), config.cgroups_path)
-        labels |= container.labels
-        containers.append(replace(container, labels=labels, image_digest=digest, cgroup=cgroup))
+        containers.append(answers.completed(replace(container, cgroup=cgroup), namespace, facts, labels))
     return Listing("containerd", bool(containers) or Path(socket).exists(), containers)
 
 
@@ -86,11 +85,8 @@ def remembered(container_id: str) -> Container | None:
             spec = facts.get("Spec")
             notes = labels_in(spec.get("annotations")) if isinstance(spec, dict) else {}
             container = container_from(container_id, notes, None, moment(facts.get("CreatedAt")), "")
-            image = container.image or (str(facts["Image"]) if facts.get("Image") else None)
             pod = answers.labels(namespace, container.sandbox_id) if container.sandbox_id else {}
-            labels = pod | labels_in(facts.get("Labels"))
-            digest = container.image_digest or answers.digest(namespace, image)
-            return replace(container, image=image, labels=labels, image_digest=digest)
+            return answers.completed(container, namespace, facts, pod | labels_in(facts.get("Labels")))
     return None
 
 
@@ -166,6 +162,14 @@ class _Ctr:
         except ValueError:
             return None
         return facts if isinstance(facts, dict) else None
+
+    def completed(
+        self, container: Container, namespace: str, facts: Mapping[str, Any], labels: dict[str, str]
+    ) -> Container:
+        """The container with what only the database knows: labels, and image and digest where the bundle has none."""
+        image = container.image or str(facts.get("Image") or "") or None
+        digest = container.image_digest or digest_in(image) or self.digest(namespace, image)
+        return replace(container, image=image, image_digest=digest, labels=labels)
 
     def namespaces(self) -> list[str]:
         """The namespaces of this containerd, without docker's."""

@@ -15,21 +15,18 @@ from collectors import procs
 from collectors.runtimes import Container, Listing, crio
 from collectors.runtimes.bundle import Bundle, cgroup_of, labels_in, moment, monitored, read_bundle
 
-__all__ = ["listing", "remembered"]
+__all__ = ["detailed", "listing", "remembered"]
 
-_SECONDS = 5
+_SECONDS = 20
 _BINARIES = ("/usr/bin/podman", "/usr/local/bin/podman", "/run/podman", "/var/lib/containers/storage")
 
 
 def listing(tree: str) -> Listing:
     """Podman's running containers, of all users whose files may be read."""
-    bundles = [b for b in monitored() if b.annotations.get("io.container.manager") == "libpod"]
-    labels = _labels(bundles)
     containers = []
-    for bundle in bundles:
+    for bundle in _bundles():
         if process := procs.read(bundle.pid):
-            container = _with_storage(_container(bundle, process, tree), bundle.directory)
-            containers.append(replace(container, labels=labels.get(bundle.id, {})))
+            containers.append(_with_storage(_container(bundle, process, tree), bundle.directory))
     return Listing("podman", bool(containers) or any(Path(p).exists() for p in _BINARIES), containers)
 
 
@@ -93,30 +90,34 @@ def _with_storage(container: Container, directory: Path) -> Container:
     )
 
 
-def _labels(bundles: list[Bundle]) -> dict[str, dict[str, str]]:
-    """Labels by container id: they are in podman's database alone, so podman is asked, once for each of root's stores.
+def detailed(container: Container) -> Container:
+    """The container with its labels, which are in podman's database alone: podman is asked.
 
-    The containers of other users are left out, since asking about them would mean to run podman as those users.
+    Not for containers of other users, since asking about those would mean to run podman as them.
     """
+    bundle = next((b for b in _bundles() if b.id == container.id), None)
     podman = shutil.which("podman")
-    stores: dict[tuple[Path, Path, str], list[str]] = {}
-    for bundle in bundles:
-        holder, runs = bundle.directory.parent.parent, bundle.run_directory.parent.parent
-        if bundle.owner == 0 == os.geteuid():
-            driver = holder.name.removesuffix("-containers")
-            stores.setdefault((holder.parent, runs.parent, driver), []).append(bundle.id)
-    found = {}
-    for (store, run, driver), ids in stores.items() if podman else ():
-        place = ["--root", str(store), "--runroot", str(run), "--storage-driver", driver]
-        command = [str(podman), *place, "container", "inspect", "--format", "{{.Id}} {{json .Config.Labels}}", *ids]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        for line in done.stdout.splitlines():
-            container_id, _, labels = line.partition(" ")
-            found[container_id] = labels_in(labels)
-    return found
+    if bundle is None or podman is None or not bundle.owner == 0 == os.geteuid():
+        return container
+    holder, runs = bundle.directory.parent.parent, bundle.run_directory.parent.parent
+    place = [
+        "--root",
+        holder.parent,
+        "--runroot",
+        runs.parent,
+        "--storage-driver",
+        holder.name.removesuffix("-containers"),
+    ]
+    command = [podman, *map(str, place), "container", "inspect", "--format", "{{json .Config.Labels}}", container.id]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return container
+    return replace(container, labels=labels_in(done.stdout))
+
+
+def _bundles() -> list[Bundle]:
+    return [bundle for bundle in monitored() if bundle.annotations.get("io.container.manager") == "libpod"]
 
 
 def _entry(path: Path, wanted: str) -> dict[str, Any]:

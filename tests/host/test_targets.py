@@ -294,7 +294,7 @@ def test_names_that_are_wrong(boxes: Podman) -> None:
 
 
 def test_units_of_containers_their_children_and_restarts(boxes: Podman) -> None:
-    box = boxes.run("web", "/bin/sleep", "100")
+    box = boxes.run("web", "/bin/sleep", "100", options=["--label=app=shop"])
     target = resolve(TargetSpec(container="web"))
     (ref,) = target.cgroups
     tree = detect().hierarchies[target.hierarchy]
@@ -305,6 +305,10 @@ def test_units_of_containers_their_children_and_restarts(boxes: Podman) -> None:
     unit = namer.unit_for(inner.stat().st_ino, f"{ref.path}/made-by-workload", 0, now)
     assert namer.unit_for(ref.id, ref.path, 0, now) is unit
     assert (unit.identity.workload, unit.identity.container_id, unit.notes) == ("web", box, [])
+    whole = UnitNamer(replace(resolve(TargetSpec(host=True)), hierarchy=tree.name), "r")
+    met = whole.unit_for(ref.id, ref.path, 0, now)
+    whole.refresh()
+    assert (met.unit, met.identity.workload, met.identity.labels) == (unit.unit, "web", {"app": "shop"})
     inner.rmdir()
     boxes("restart", "-t", "0", "web")
     again = resolve(TargetSpec(container="web"))
