@@ -21,17 +21,17 @@
 #define EEXIST 17
 
 /* Set before loading. */
-const volatile __u32 track_host = 0;	      /* every task, but those of `recorder` */
-const volatile __u32 recorder = 0;		      /* the recorder's own tgid */
-const volatile __u32 own_mounts_needed = 0;   /* a container: its runtime is done once it executes from its own mounts */
-const volatile __u64 host_mount_namespace = 0; /* inode number of the recorder's; 0: unknown */
-const volatile __s32 subsystem = -1;	      /* index in css_set.subsys of the v1 controller that tells containers apart */
-const volatile __u64 rename_lock_address = 0; /* the kernel's own sequence count of renames, where kallsyms has it */
-const volatile __u64 mount_lock_address = 0;
-const volatile __u32 raw = 0;
+CONSTANT(__u32, track_host, 0);	      /* every task, but those of `recorder` */
+CONSTANT(__u32, recorder, 0);		      /* the recorder's own tgid */
+CONSTANT(__u32, own_mounts_needed, 0);   /* a container: its runtime is done once it executes from its own mounts */
+CONSTANT(__u64, host_mount_namespace, 0); /* inode number of the recorder's; 0: unknown */
+CONSTANT(__s32, subsystem, -1);	      /* index in css_set.subsys of the v1 controller that tells containers apart */
+CONSTANT(__u64, rename_lock_address, 0); /* the kernel's own sequence count of renames, where kallsyms has it */
+CONSTANT(__u64, mount_lock_address, 0);
+CONSTANT(__u32, raw, 0);
 
 /* Read and written by user space while running. */
-struct {
+struct observer_state {
 	__u64 epoch;	  /* of renames and mounts, as far as system calls show them */
 	__u32 generation; /* of phases */
 	__u32 recorder;	  /* tgid that is never watched with the whole host */
@@ -39,7 +39,8 @@ struct {
 	__u64 first_jiffies, first_nanoseconds, jiffies, nanoseconds; /* two moments in both units: what a jiffy is */
 	__u64 raw_lost;
 	__u64 raw_sent;
-} state;
+};
+SHARED(struct observer_state, state);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -220,6 +221,13 @@ struct {
 	__type(value, struct telling);
 } tellings SEC(".maps");
 
+struct { /* what a new entry is made from: the stack has no room for one */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct telling);
+} no_telling SEC(".maps");
+
 static __always_inline void count_raw(__u64 id)
 {
 	struct raw_record *r;
@@ -348,6 +356,9 @@ __noinline __u64 tell_long(void)
 	return settle(g, r, r->head.id);
 }
 
+#define TOO_LONG 1
+
+/* The id, or TOO_LONG. Calling on from here would exceed the 512 bytes of stack that all frames share. */
 __noinline __u64 tell_short(void)
 {
 	__u64 self_id = bpf_get_current_pid_tgid();
@@ -360,7 +371,7 @@ __noinline __u64 tell_short(void)
 		return 0;
 	length = g->request.given_length;
 	if (length > PATH_SHORT)
-		return tell_long();
+		return TOO_LONG;
 	r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
 	if (!r) {
 		lose(g->task.cgroup, LOSS_RING_FULL);
@@ -369,7 +380,7 @@ __noinline __u64 tell_short(void)
 	fill_head(&r->head, &g->request, &g->task, bpf_ktime_get_ns());
 	if (g->request.dentry && walk_short(r, task, g->request.dentry, g->request.mnt)) {
 		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
-		return tell_long();
+		return TOO_LONG;
 	}
 	if (length)
 		bpf_probe_read_kernel(r->given, length, g->request.given);
@@ -378,16 +389,25 @@ __noinline __u64 tell_short(void)
 
 static __always_inline __u64 tell(struct request *q, struct task *t, __u64 chain, __u64 epoch)
 {
-	struct telling telling = {.chain = chain, .epoch = epoch};
-	__u64 self_id = bpf_get_current_pid_tgid(), id;
+	__u64 self_id = bpf_get_current_pid_tgid(), id = 0;
+	__u32 zero = 0;
+	struct telling *g = bpf_map_lookup_elem(&no_telling, &zero);
 
-	telling.request = *q;
-	telling.task = *t;
-	if (bpf_map_update_elem(&tellings, &self_id, &telling, BPF_ANY)) {
+	if (g && !bpf_map_update_elem(&tellings, &self_id, g, BPF_ANY))
+		g = bpf_map_lookup_elem(&tellings, &self_id);
+	else
+		g = 0;
+	if (!g) {
 		lose(t->cgroup, LOSS_MAP_FULL);
 		return 0;
 	}
+	g->request = *q;
+	g->task = *t;
+	g->chain = chain;
+	g->epoch = epoch;
 	id = tell_short();
+	if (id == TOO_LONG)
+		id = tell_long();
 	bpf_map_delete_elem(&tellings, &self_id);
 	return id;
 }
