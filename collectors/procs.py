@@ -27,6 +27,7 @@ __all__ = [
     "Process",
     "ancestors",
     "boot_id",
+    "called",
     "descendants",
     "read",
     "runs",
@@ -121,6 +122,13 @@ def read(pid: int) -> Process | None:
 def snapshot() -> dict[int, Process]:
     """All processes that this pid namespace shows, by pid. One pass: what comes and goes meanwhile may be absent."""
     return {process.pid: process for pid in _pids() if (process := read(pid))}
+
+
+def called(comm: str) -> Iterator[Process]:
+    """The processes of that name (at most 15 bytes); cheaper than a `snapshot`, since only those are read whole."""
+    for pid in _pids():
+        if _bytes(pid, "comm") == os.fsencode(comm) + b"\n" and (process := read(pid)):
+            yield process
 
 
 def descendants(pid: int, processes: Iterable[Process] | None = None) -> list[Process]:

@@ -96,8 +96,8 @@ def running_as(pid: int, container_id: str) -> procs.Process | None:
 def monitored() -> Iterator[Bundle]:
     """The running containers that a conmon watches over."""
     own = procs.read(os.getpid())
-    for process in procs.snapshot().values():
-        if process.comm != "conmon" or own is None or process.mount_ns != own.mount_ns:
+    for process in procs.called("conmon"):
+        if own is None or process.mount_ns != own.mount_ns:
             continue
         try:
             arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
