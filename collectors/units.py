@@ -93,6 +93,7 @@ class UnitNamer:
         self._known: dict[str, tuple[Container, int | None]] = {}
         self._ids: dict[str, Container] = {}
         self._undetailed: dict[str, Container] = {}
+        self._given_up: set[str] = set()
         self._next_listing = 0.0
         self._learn(target.containers)
 
@@ -114,16 +115,18 @@ class UnitNamer:
 
         To be called now and then, and once before the table is written.
         """
-        if any(not unit.confirmed for unit in self._units.values()):
+        pending = [u for u in self._units.values() if not u.confirmed and u.unit not in self._given_up]
+        if pending:
             self._list(force=True)
+        for unit in pending:
+            self._fill(unit)
+            if not unit.confirmed and unit.ended is not None:
+                self._given_up.add(unit.unit)
         for unit in self._units.values():
-            if not unit.confirmed:
-                self._fill(unit)
             if (container := self._undetailed.pop(unit.unit, None)) is not None and not unit.identity.labels:
-                labels = of_container(detailed(container)).labels
-                unit.identity = replace(unit.identity, labels=labels)
+                unit.identity = replace(unit.identity, labels=of_container(detailed(container)).labels)
             alone = self._target.kind not in {"command", "pid"}
-            if alone and unit.ended is None and self._id_of(unit.cgroup) != unit.cgroup_id:
+            if alone and unit.ended is None and (self._id_of(unit.cgroup) or -1) != unit.cgroup_id:
                 unit.ended = datetime.now(UTC)
 
     def table(self) -> pa.Table:

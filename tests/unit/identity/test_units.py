@@ -240,6 +240,18 @@ def test_runtimes_are_not_asked_again_for_what_they_answered(tree: Tree, runtime
     assert runtimes.asked == 1
 
 
+def test_runtimes_are_not_asked_for_ever_about_a_container_that_nobody_knows(tree: Tree, runtimes: Runtimes) -> None:
+    n = namer(tree)
+    unit = n.unit_for(4711, f"/docker/{A}", 0, NOW)
+    for _ in range(5):
+        n.refresh()
+    assert unit.ended is not None
+    asked = runtimes.asked
+    n.refresh()
+    assert runtimes.asked == asked
+    assert unit.notes == [units.UNKNOWN]
+
+
 def test_table(tree: Tree, runtimes: Runtimes) -> None:
     runtimes.running = [container(A, f"/docker/{A}", labels={"k\ud800": "v\udcff"})]
     n = namer(tree)
