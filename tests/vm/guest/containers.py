@@ -29,7 +29,8 @@ class Runtime:
     def __call__(self, *arguments: str, check: bool = True) -> str:
         """Run it; return its output without the last newline. Raises AssertionError with its words."""
         done = subprocess.run([*self.command, *arguments], capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, f"{self.command[0]} {' '.join(arguments)}: {done.stderr.strip()}"
+        said = f"status {done.returncode}, {done.stdout.strip()!r}, {done.stderr.strip()}"
+        assert not check or done.returncode == 0, f"{self.command[0]} {' '.join(arguments)}: {said}"
         return done.stdout.rstrip("\n")
 
 

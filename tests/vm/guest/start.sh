@@ -30,6 +30,7 @@ cd "$project"
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 for controller in cpu memory pids io; do echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || true; done
 ip link set lo up
+unset XDG_RUNTIME_DIR # virtme-ng names a folder that is not there, and runc's exec fails
 
 while IFS= read -r -d '' variable; do export "${variable?}"; done <"$share/environment"
 mapfile -d '' -t arguments <"$share/arguments"
