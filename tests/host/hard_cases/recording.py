@@ -64,7 +64,7 @@ def record(argv: list[str], *, backend: str, folder: Path, base: Path, options: 
     report = folder.with_suffix(".jsonl")
     command = [
         *(sys.executable, "-c", "from discover.cli import main; main()", "record"),
-        *("-o", str(folder), "--backend", backend, *options, "--", *argv),
+        *("-o", str(folder), "--backend", backend, "--no-inventory", *options, "--", *argv),
     ]
     environment = os.environ | {"REPORT": str(report), "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     environment.pop("REPORT_FD", None)
