@@ -205,6 +205,11 @@ class KubeArmorRuleset:
         return self._walks[known]
 
     def _walk_slashes(self, directory: str, source: str, section: str) -> Key | None:
+        """Do what the four loops do.
+
+        The one for processes without a source also stops at a key that is no hint of its class. That changes nothing,
+        since a directory rule puts hints of its own class on everything above it.
+        """
         masks, bit = (self.process, EXEC) if section == "process" else (self.file, READ)
         raw = directory.encode("utf-8", "surrogateescape")
         found: Key | None = None
@@ -223,8 +228,6 @@ class KubeArmorRuleset:
                     found = key
                     if not mask & HINT:
                         return key
-            elif section == "process" and not source and not mask & HINT:
-                break  # only this one of the four loops gives up on a key of the other class
         return found or direct
 
     def _find(self, path: str, source: str, section: str) -> Key | None:
