@@ -257,6 +257,11 @@ class _Resolver:
             listed = ", ".join(f"{c.title} ({c.id[:12]})" for c in matches)
             raise TargetError(f"{name} may be any of: {listed}", "give more of the id, or the runtime: podman:NAME")
         self._need_root(f"container {matches[0].title}")
+        if matches[0].cgroup is None and (process := procs.read(matches[0].pid)):
+            # Another tree tells more containers apart, but not this one.
+            self.tree = self._hierarchy_for(process)
+            listings = list_containers(self.tree.name, matches[0].runtime)
+            matches = [c for li in listings for c in li.containers if c.id == matches[0].id] or matches
         matches = [detailed(matches[0])]
         return self._watching("container", self.tree, self._refs(matches), of_container(matches[0]), matches)
 

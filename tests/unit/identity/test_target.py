@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collectors import procs, systemd, target
-from collectors.cgroups import Cgroups
+from collectors.cgroups import Cgroups, Hierarchy
 from collectors.runtimes import Container, Listing
 from collectors.systemd import Unit
 from collectors.target import TargetError, TargetSpec, resolve
@@ -124,6 +124,31 @@ def test_container_without_a_cgroup_of_its_own(host: Host) -> None:
     message, hint = refused(TargetSpec(container="web"))
     assert "has no cgroup of its own" in message
     assert "--pid 1" in hint
+
+
+def test_container_that_only_another_tree_tells_apart(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    memory = Hierarchy("memory", 1, ("memory",), str(tmp_path / "memory"))
+    memory.directory(f"/docker/{A}").mkdir(parents=True)
+    both = Cgroups({**host.tree.cgroups.hierarchies, "memory": memory})
+    real = procs.read(os.getpid())
+    assert real is not None
+    process = replace(real, cgroups={"unified": "/", "memory": f"/docker/{A}"})
+    monkeypatch.setattr(target, "detect", lambda: both)
+    monkeypatch.setattr(procs, "snapshot", dict)
+    monkeypatch.setattr(procs, "read", lambda pid: process)
+    monkeypatch.setattr(
+        target,
+        "list_containers",
+        lambda name, only=None: (
+            [Listing("docker", True, [replace(box(A, "web"), cgroup=process.cgroups[name])])]
+            if name == "memory"
+            else [Listing("docker", True, [box(A, "web", "")])]
+        ),
+    )
+    found = resolve(TargetSpec(container="web"))
+    assert (found.hierarchy, [r.path for r in found.cgroups]) == ("memory", [f"/docker/{A}"])
 
 
 def test_container_that_is_gone_by_now(host: Host) -> None:
