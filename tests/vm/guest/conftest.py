@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import pytest
-from containers import DOCKER, IMAGE, PODMAN, Container, Runtime, StartContainer, make_image, make_root, start_docker
+from containers import (
+    DOCKER,
+    IMAGE,
+    PODMAN,
+    Container,
+    Runtime,
+    StartContainer,
+    make_image,
+    make_root,
+    start_containerd,
+    start_docker,
+)
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +28,13 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         found = {"podman": PODMAN, "docker": DOCKER}[name]
         folder = tmp_path_factory.mktemp(name)
         if found is DOCKER:
-            daemons.append(start_docker(folder / "dockerd.log"))
+            daemons.append(start_containerd(folder))
+            daemons.append(start_docker(folder))
         make_image(found, make_root(folder / "root"))
         return found
 
     yield ready
-    for daemon in daemons:
+    for daemon in reversed(daemons):
         daemon.terminate()
         daemon.wait(60)
 

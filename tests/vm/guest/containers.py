@@ -40,18 +40,32 @@ PODMAN = Runtime(
 DOCKER = Runtime(("docker",))
 
 
-def start_docker(log: Path) -> subprocess.Popen[bytes]:
-    """Start dockerd on its usual socket and wait until it answers; the caller ends it."""
+def start_containerd(folder: Path) -> subprocess.Popen[bytes]:
+    """Start containerd on its usual socket, logging to `folder`, and wait until it answers; the caller ends it."""
+    return _start_daemon(["containerd", "--log-level=warn"], ["ctr", "version"], folder)
+
+
+def start_docker(folder: Path) -> subprocess.Popen[bytes]:
+    """Start dockerd on its usual socket and wait until it answers; the caller ends it.
+
+    It takes a running containerd: one that it starts by itself has 15 s, which emulation may exceed.
+    """
     options = ("--storage-driver=overlay2", "--bridge=none", "--iptables=false", "--exec-root=/run/docker")
+    containerd = "--containerd=/run/containerd/containerd.sock"
+    return _start_daemon(["dockerd", *options, containerd], [*DOCKER.command, "version"], folder)
+
+
+def _start_daemon(command: list[str], question: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    log = folder / f"{command[0]}.log"
     with log.open("wb") as out:
-        daemon = subprocess.Popen(["dockerd", *options], stdout=out, stderr=out)
-    for _ in range(120):
-        if subprocess.run([*DOCKER.command, "version"], capture_output=True, check=False).returncode == 0:
+        daemon = subprocess.Popen(command, stdout=out, stderr=out)
+    for _ in range(180):
+        if subprocess.run(question, capture_output=True, check=False).returncode == 0:
             return daemon
-        assert daemon.poll() is None, f"dockerd ended: {log.read_text()[-2000:]}"
+        assert daemon.poll() is None, f"{command[0]} ended: {log.read_text()[-2000:]}"
         time.sleep(1)
     daemon.kill()
-    raise AssertionError(f"dockerd does not answer: {log.read_text()[-2000:]}")
+    raise AssertionError(f"{command[0]} does not answer: {log.read_text()[-2000:]}")
 
 
 def make_root(folder: Path) -> Path:
