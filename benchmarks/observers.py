@@ -74,7 +74,7 @@ class Discover(Observer):
 
     def command(self, output: Path, *target: str) -> list[str]:
         """The command line that records `target` into `output`."""
-        return [self.program, "record", *self.options, "-o", str(output), *target]
+        return [self.program, "record", "--no-inventory", *self.options, "-o", str(output), *target]
 
     def run(self, command: Sequence[str], output: Path, timeout: float = 120.0) -> None:
         """See `Observer.run`."""

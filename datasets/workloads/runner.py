@@ -88,19 +88,9 @@ def recording(workload: Workload, unit: Unit, output: Path, recorder: list[str])
     marked = workload.marks(unit.drills)
     options = ["--drill", ",".join(marked)] if marked else []
     seconds = drills_at(unit) if marked else LONGEST
-    return [
-        *recorder,
-        "--workload",
-        workload.name,
-        "--ready-after",
-        f"{READY_AFTER:g}s",
-        "--for",
-        f"{seconds:g}s",
-        *options,
-        "-o",
-        str(output),
-        "--",
-    ]
+    # The file system is this machine's, so an inventory would say nothing of the workload's.
+    times = ["--ready-after", f"{READY_AFTER:g}s", "--for", f"{seconds:g}s"]
+    return [*recorder, "--no-inventory", "--workload", workload.name, *times, *options, "-o", str(output), "--"]
 
 
 def drills_at(unit: Unit) -> float:
