@@ -27,15 +27,20 @@ class Map:
         self.name, self.fd, self.max_entries = name, fd, max_entries
         self.key, self.value = key, value
 
+    @staticmethod
+    def library() -> Any:
+        """What makes the system calls: libbpf here, the calls themselves in `bpf.raw`."""
+        return libbpf()
+
     @classmethod
     def pinned(cls, path: Path, key: np.dtype[Any] | None, value: np.dtype[Any] | None) -> Self:
         """A map that another process has pinned."""
-        fd = libbpf().bpf_obj_get(os.fsencode(path))
+        fd = cls.library().bpf_obj_get(os.fsencode(path))
         if error := check(fd):
             raise KernelRefused(f"open pinned map {path}", error, captured_log())
         info = (c.c_uint32 * 32)()  # struct bpf_map_info: type, id, key_size, value_size, max_entries, …
         size = c.c_uint32(c.sizeof(info))
-        if error := check(libbpf().bpf_obj_get_info_by_fd(fd, info, c.byref(size))):
+        if error := check(cls.library().bpf_obj_get_info_by_fd(fd, info, c.byref(size))):
             raise KernelRefused(f"read size of pinned map {path}", error, captured_log())
         return cls(path.name, fd, key, value, int(info[4]))
 
@@ -48,7 +53,7 @@ class Map:
     def get(self, key: Any) -> Any | None:
         """The value for `key` as a structured scalar (a copy), or None."""
         k, v = self._entry(self.key, key), self._entry(self.value, None)
-        error = check(libbpf().bpf_map_lookup_elem(self.fd, k.ctypes.data, v.ctypes.data))
+        error = check(self.library().bpf_map_lookup_elem(self.fd, k.ctypes.data, v.ctypes.data))
         if error == errno.ENOENT:
             return None
         if error:
@@ -58,13 +63,13 @@ class Map:
     def set(self, key: Any, value: Any, flags: int = 0) -> None:
         """Write one entry. `flags`: 0 any, 1 only if new, 2 only if there."""
         k, v = self._entry(self.key, key), self._entry(self.value, value)
-        if error := check(libbpf().bpf_map_update_elem(self.fd, k.ctypes.data, v.ctypes.data, flags)):
+        if error := check(self.library().bpf_map_update_elem(self.fd, k.ctypes.data, v.ctypes.data, flags)):
             raise KernelRefused(f"write to map {self.name}", error)
 
     def drop(self, key: Any) -> None:
         """Delete one entry, if it is there."""
         k = self._entry(self.key, key)
-        error = check(libbpf().bpf_map_delete_elem(self.fd, k.ctypes.data))
+        error = check(self.library().bpf_map_delete_elem(self.fd, k.ctypes.data))
         if error and error != errno.ENOENT:
             raise KernelRefused(f"delete from map {self.name}", error)
 
@@ -77,7 +82,7 @@ class Map:
             k, v = np.zeros(batch, self.key), np.zeros(batch, self.value)
             count = c.c_uint32(batch)
             error = check(
-                libbpf().bpf_map_lookup_batch(
+                self.library().bpf_map_lookup_batch(
                     self.fd,
                     None if first else token_in.ctypes.data,
                     token_out.ctypes.data,

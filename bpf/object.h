@@ -69,7 +69,7 @@ static __always_inline struct file *file_of(struct task_struct *task, int fd)
 }
 
 /* Of what lies in `strings` on this CPU. */
-__noinline __u64 string_hash(__u32 length)
+__noinline __u64 string_hash(__u64 length)
 {
 	__u32 zero = 0;
 	struct given *g = bpf_map_lookup_elem(&strings, &zero);
@@ -216,6 +216,7 @@ static __always_inline void about_unix_name(struct request *q, struct socket *so
 	length = BPF_CORE_READ(address, len);
 	if (length <= 2 || length > 110)
 		return;
+	opaque(length);
 	if (bpf_probe_read_kernel(g, length & 127, (char *)&address->len + sizeof(int))) /* the name follows */
 		return;
 	q->given = g;
