@@ -49,7 +49,8 @@ def recorded(program_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     made: dict[tuple[str, str], Recording | BaseException] = {}
 
     def make(program: str, backend: str) -> Recording:
-        folder = tmp_path_factory.mktemp(f"{program}-{backend}")
+        # one length for all: the programs make paths of a given length
+        folder = tmp_path_factory.mktemp(f"{program}-{backend:-<10}")
         base = folder / "base"
         base.mkdir(mode=0o755)
         folder.chmod(0o755)

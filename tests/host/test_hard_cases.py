@@ -1,5 +1,6 @@
 """The hard cases: what a program says it did is what the recording holds; nothing more, nothing less, counted."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -104,10 +105,10 @@ def test_argv_is_sampled(backend: str, recorded: Recorded) -> None:
 
 
 def test_brief_containers_were_brief(backend: str, recorded: Recorded) -> None:
-    """Guards the case itself: on this hardware they live a few milliseconds; the bar is 50."""
+    """Guards the case itself: on real hardware they live a few milliseconds; emulated, that is some 20 times more."""
     spans = recorded("cgroups", backend).report.notes["brief_container", "milliseconds"]
     assert len(spans) == 10
-    assert min(spans) < 50
+    assert min(spans) < (1000 if "DISCOVER_GUEST" in os.environ else 50)
 
 
 def test_differences_name_cases_that_exist() -> None:

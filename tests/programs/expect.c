@@ -261,6 +261,7 @@ void copies(const char *from, const char *to)
 	ssize_t length;
 
 	MUST(in >= 0 && out >= 0);
+	EXPECT("open", "read", from, .resolved = "kernel", .often = true);
 	EXPECT("open", "write+create", *to == '/' ? to : below("%s", to), .resolved = "kernel");
 	while ((length = read(in, buffer, sizeof(buffer))) > 0)
 		MUST(write(out, buffer, length) == length);

@@ -258,6 +258,12 @@ int main(int argc, char **argv)
 	report_to(argv[0]);
 	MUST(argc == 2);
 	base = argv[1];
+	/* all files that it opens, wherever: an overlay's layers have names of their own, outside any case's directory */
+	case_is("started");
+	world("exe", beside("mounts"));
+	EXPECT("mmap-exec", .path = beside("mounts"), .resolved = "kernel|derived", .often = true);
+	if (getenv("REPORT"))
+		EXPECT("open", "write+append+create", getenv("REPORT"), .optional = true);
 	MUST(unshare(CLONE_NEWNS) == 0);
 	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
 	MUST(mount("hard", base, "tmpfs", 0, NULL) == 0);

@@ -43,6 +43,7 @@ CASES = {
         "by_handle",
     ],
     "mounts": [
+        "started",
         "chroot",
         "bind_mount",
         "second_mount",
