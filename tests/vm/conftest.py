@@ -18,7 +18,8 @@ import pytest
 from bpf import build
 
 BACKENDS = "lsm,fentry,tracepoint,bcc"
-TESTS = ("tests/host", "tests/vm/guest")
+# In this order: what the tests stand on first; and the conftest loaded last is the one that `import conftest` gives.
+TESTS = ("tests/vm/guest", "tests/host")
 
 # Only a guest may collect these: they attach LSM programs that deny, and change the machine.
 collect_ignore = [] if os.environ.get("DISCOVER_GUEST") else ["guest"]
@@ -73,8 +74,16 @@ class Boot(pytest.Item):
         }
         chosen = shlex.split(self.config.getoption("--guest"))
         paths = [] if any(word.startswith("tests") for word in chosen) else TESTS
-        arguments = ["-p", "guest_stream", "-p", "no:cacheprovider", "-o", "timeout=600", *chosen, *paths]
-        guest_run.GuestRun(self, self.kernel, share, environment, arguments).run()
+        options = [
+            "--continue-on-collection-errors",
+            "-p",
+            "guest_stream",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "timeout=600",
+        ]
+        guest_run.GuestRun(self, self.kernel, share, environment, [*options, *chosen, *paths]).run()
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, self.name

@@ -30,6 +30,7 @@ class GuestRun:
         self._owed: list[str] = []  # collected in the guest, no result yet
         self._running = ""
         self._exit: int | None = None
+        _forget_earlier(share.parent)
         self._share.mkdir(parents=True)
         self._write("environment", [f"{name}={value}" for name, value in environment.items()])
         self._write("arguments", arguments)
@@ -116,6 +117,13 @@ class GuestRun:
 
 _ENDED_IT = "the guest ended during this test; boot[…] says how"
 _NEVER_RAN = "not run: the guest ended before; boot[…] says why"
+
+
+def _forget_earlier(folder: Path) -> None:
+    """Remove what failed runs left in `folder` (VERSION-PID each), but for runs that are still going on."""
+    for old in folder.glob("*-*"):
+        if not Path("/proc", old.name.rpartition("-")[2]).exists():
+            shutil.rmtree(old)
 
 
 class _Lines:
