@@ -12,7 +12,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -182,7 +182,7 @@ def inventory_of(
         os.close(fd)
     walk.tally.seconds = round(time.monotonic() - began, 3)
     count = len(links)
-    named: dict[str, list[object] | list[str | None]] = {
+    named: dict[str, Sequence[object]] = {
         **columns,
         "link_target": links,
         "package": packages,
@@ -194,7 +194,7 @@ def inventory_of(
     return pa.table(arrays, schema=INVENTORY.with_metadata(metadata))
 
 
-def _array(values: list[object] | list[str | None], kind: pa.DataType) -> pa.Array:
+def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return pa.array(values, pa.string()).dictionary_encode().cast(kind)
     return pa.array(values, kind)

@@ -39,7 +39,7 @@ def _content(fd: int) -> bytes:
 def owners(root: int) -> dict[bytes, str]:
     """Package by path, for the file system whose root directory is open as `root`. Empty where nothing is known.
 
-    Paths are as files lie: a directory at the root that is a symlink (``/bin`` → ``usr/bin``) is replaced by its target.
+    Paths are as files lie: a directory at the root that is a symlink (``/bin`` → ``usr/bin``) becomes its target.
     """
     merged = {}
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
@@ -74,7 +74,9 @@ def _dpkg(root: int) -> Iterator[tuple[bytes, str]]:
 
 
 def _apk(root: int) -> Iterator[tuple[bytes, str]]:
-    fd = _open(root, ("lib", "apk", "db", "installed")) or _open(root, ("usr", "lib", "apk", "db", "installed"))
+    fd = _open(root, ("lib", "apk", "db", "installed"))
+    if fd is None:  # where /lib is a symlink into /usr
+        fd = _open(root, ("usr", "lib", "apk", "db", "installed"))
     if fd is None:
         return
     package, folder = "", b""

@@ -1,11 +1,11 @@
 """How much of a workload has been seen: what one more unit is expected to show.
 
-The sampling unit is a replica-run, never an event: what one run does depends on itself. Units are incidence samples (which
-behaviours occurred, not how often), for which these hold:
+The sampling unit is a replica-run, never an event: what one run does depends on itself. Units are incidence samples
+(which behaviours occurred, not how often), for which these hold:
 
 - Good (1953), "The population frequencies of species and the estimation of population parameters", with the
-  leave-one-out reading of Turing's estimate: the chance that one more unit shows anything new is estimated by the share of
-  units that hold a behaviour which no other unit holds; the expected number of new behaviours by Q1 / n.
+  leave-one-out reading of Turing's estimate: the chance that one more unit shows anything new is estimated by the
+  share of units that hold a behaviour which no other unit holds; the expected number of new behaviours by Q1 / n.
 - Chao (1987), Chao and Jost (2012), "Coverage-based rarefaction and extrapolation": the number of behaviours never seen
   (Chao2, a lower bound) and the coverage deficit for incidence data.
 - The jackknife over units (Efron and Stein, 1981) for the interval.
@@ -51,10 +51,10 @@ KEY = (
 class Estimate:
     """What has been seen, and what one more unit would show.
 
-    `units` and `behaviours` were seen; `once` and `twice` of the behaviours in exactly one and two units (`twice` is None
-    for time blocks, where it cannot be known). `new` is the chance that one more unit shows any new behaviour, within
-    `low` and `high` (95 %); `new_count` the number expected, `deficit` the share of its behaviours (None where unknown);
-    `unseen` a lower bound of all that was never seen; `clean` what even a record without surprise would leave open.
+    `units` and `behaviours` were seen; `once` and `twice` of the behaviours in exactly one and two units (`twice` is
+    None for time blocks, where it cannot be known). `new` is the chance that one more unit shows any new behaviour,
+    within `low` and `high` (95 %); `new_count` the number expected, `deficit` the share of its behaviours (None where
+    unknown); `unseen` a lower bound of all that was never seen; `clean` what even a record without surprise would leave open.
     """
 
     units: int
@@ -82,7 +82,7 @@ def estimate(matrix: npt.NDArray[np.bool_]) -> Estimate:
 
 
 def estimate_pairs(unit: Indices, behaviour: Indices, units: int) -> Estimate:
-    """From the places of an incidence matrix that are set: unit numbers below `units`, and behaviours. Each pair once."""
+    """From the places of an incidence matrix that are set, each once: unit numbers below `units`, and behaviours."""
     seen_in = np.bincount(behaviour) if len(behaviour) else np.zeros(0, np.int64)
     once, twice = int((seen_in == 1).sum()), int((seen_in == 2).sum())
     total = len(behaviour)
@@ -124,7 +124,7 @@ def _pairs(unit: Indices, behaviour: Indices, seen_in: Indices, units: int) -> n
 
 
 def _interval(holds: npt.NDArray[np.bool_], shared: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
-    """The estimate and its 95 % jackknife interval from who holds something alone, all in and with each one left out."""
+    """The estimate and its 95 % jackknife interval, from who holds something alone with all in and each one left out."""
     n = len(holds)
     if n < 2:
         return 1.0, 0.0, 1.0
@@ -138,7 +138,7 @@ def _interval(holds: npt.NDArray[np.bool_], shared: npt.NDArray[np.bool_]) -> tu
 
 
 def _t975(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t: exact for 1 and 2, else Abramowitz and Stegun 26.7.5 (off by less than 1 %)."""
+    """The 97.5 % quantile of Student's t: exact for 1 and 2, else Abramowitz and Stegun 26.7.5 (within 1 %)."""
     if freedom < 3:
         return (12.7062, 4.3027)[freedom - 1]
     z = 1.959964
@@ -161,9 +161,8 @@ def estimate_blocks(first: npt.ArrayLike, last: npt.ArrayLike, start: float, end
     alone = place[0] == place[1]
     holds = np.zeros(blocks, bool)
     holds[place[0][alone]] = True
-    # who shares a behaviour with exactly one other block is unknown: assume that all with two known blocks do
-    shared = np.zeros((blocks, blocks), bool)
-    new, low, high = _interval(holds, shared)
+    # which behaviours lie in just two blocks is unknown, so leaving one out frees none: the interval is the narrower
+    new, low, high = _interval(holds, np.zeros((blocks, blocks), bool))
     once = int(alone.sum())
     return Estimate(
         units=blocks,
@@ -181,10 +180,10 @@ def estimate_blocks(first: npt.ArrayLike, last: npt.ArrayLike, start: float, end
 
 
 def incidence(behaviours: pa.Table, units: Sequence[str], key: Sequence[str] = KEY) -> tuple[Indices, Indices]:
-    """The pairs (number of the unit in `units`, number of the behaviour) that occurred, each once, for `estimate_pairs`.
+    """The pairs (number of the unit in `units`, number of the behaviour) that occurred, for `estimate_pairs`.
 
-    `behaviours` has the columns of `models.behaviour.BEHAVIOURS`; rows of other units are left out. Attempts that failed
-    are behaviours too.
+    `behaviours` has the columns of `models.behaviour.BEHAVIOURS`; rows of other units are left out. Attempts that
+    failed are behaviours too.
     """
     number = {name: n for n, name in enumerate(units)}
     unit = _codes(behaviours["unit"], lambda names: [number.get(n, -1) for n in names])
@@ -209,7 +208,8 @@ def _codes(column: pa.ChunkedArray, told: Any) -> Indices:
     whole = encoded.unify_dictionaries().combine_chunks()
     chunk = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
     numbers = np.asarray([*told(chunk.dictionary.to_pylist()), 0], np.int64)
-    return numbers[chunk.indices.fill_null(len(numbers) - 1).to_numpy(zero_copy_only=False).astype(np.int64)]
+    codes: Indices = numbers[chunk.indices.fill_null(len(numbers) - 1).to_numpy(zero_copy_only=False).astype(np.int64)]
+    return codes
 
 
 def by_class(behaviours: pa.Table, units: Sequence[str], key: Sequence[str] = KEY) -> dict[str, Estimate]:
