@@ -13,7 +13,7 @@ __all__ = ["Btf"]
 
 _INT, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 3, 4, 5, 6
 _TRANSPARENT = {8, 9, 10, 11}  # typedef, volatile, const, restrict
-_TYPEDEF, _DATASEC = 8, 15
+_TYPEDEF, _FUNC, _DATASEC = 8, 12, 15
 
 
 def _words(address: int, n: int) -> Any:
@@ -59,12 +59,15 @@ class Btf:
         pairs = (_words(address + 12 + 8 * i, 2) for i in range(members))
         return {self._name(offset): value for offset, value in pairs}
 
-    def typedef(self, name: str) -> int:
-        """The number of a typedef; KeyError if there is none. ``btf_trace_X`` exists where tracepoint X does."""
-        number = libbpf().btf__find_by_name_kind(self._btf, name.encode(), _TYPEDEF)
-        if number < 0:
-            raise KeyError(f"typedef {name}")
-        return int(number)
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is a ``func`` or ``typedef`` of that name. ``btf_trace_X`` exists where tracepoint X does."""
+        return bool(
+            libbpf().btf__find_by_name_kind(self._btf, name.encode(), {"func": _FUNC, "typedef": _TYPEDEF}[kind]) > 0
+        )
+
+    def close(self) -> None:
+        """Free the kernel's BTF (some 10 MB); an object's own goes with the object."""
+        libbpf().btf__free(self._btf)
 
     def format(self, number: int) -> Any:
         """What `numpy.dtype` takes for the type with this number. Character arrays become bytes of fixed length."""

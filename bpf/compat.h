@@ -25,6 +25,9 @@
 /* A variable that user space maps. */
 #define SHARED(TYPE, NAME) TYPE NAME
 
+/* A function that a helper calls. */
+#define CALLBACK static
+
 /* A member behind a pointer that a tracepoint passes: with BTF the verifier trusts it. */
 #define TRUSTED(POINTER, MEMBER) ((POINTER)->MEMBER)
 #endif

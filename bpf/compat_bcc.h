@@ -25,6 +25,15 @@
 /* "used" also keeps the compiler from changing its arguments, which user space describes to the kernel. */
 #define __noinline static __attribute__((noinline, used, section(".bpf.fn.all")))
 
+#define CALLBACK __noinline
+
+/* An instruction between two calls (see kernel.h), without naming a register: the front end knows this machine's alone. */
+#define apart()                                                                                                        \
+	({                                                                                                             \
+		__u64 nothing = 0;                                                                                     \
+		asm volatile("" : "+r"(nothing));                                                                      \
+	})
+
 /* Maps */
 
 #undef __uint
@@ -37,9 +46,12 @@
 
 #define PSEUDO_MAP 1
 #define PSEUDO_VALUE 2
+#define PSEUDO_FUNCTION 4
 #define COUNT_OF(ARRAY) (sizeof(ARRAY) / sizeof(int))
 #define MAP(POINTER) ((void *)bpf_pseudo_fd(PSEUDO_MAP, COUNT_OF(*(POINTER)->number)))
 #define VALUE_OF(NUMBER) bpf_pseudo_fd(PSEUDO_VALUE, NUMBER)
+
+#define CALL_TO(FUNCTION) ((void *)bpf_pseudo_fd(PSEUDO_FUNCTION, NUMBER_##FUNCTION))
 
 #define CONSTANT(TYPE, NAME, VALUE) static const TYPE NAME = SETTING_##NAME
 #define CONSTANT_TABLE(TYPE, NAME, SLOTS) struct unused_##NAME
@@ -65,6 +77,9 @@
 #define bpf_probe_read_user_str HELPER(114, long, void *, __u32, const void *)
 #define bpf_probe_read_kernel_str HELPER(115, long, void *, __u32, const void *)
 #define bpf_jiffies64 HELPER(118, __u64, void)
+#define bpf_get_current_task_btf HELPER(158, void *, void)
+#define bpf_find_vma(TASK, ADDRESS, FUNCTION, CONTEXT, FLAGS)                                                          \
+	HELPER(180, long, void *, __u64, void *, void *, __u64)(TASK, ADDRESS, CALL_TO(FUNCTION), CONTEXT, FLAGS)
 #define bpf_ringbuf_reserve(M, SIZE, FLAGS) HELPER(131, void *, void *, __u64, __u64)(MAP(M), SIZE, FLAGS)
 #define bpf_ringbuf_submit HELPER(132, void, void *, __u64)
 #define bpf_ringbuf_discard HELPER(133, void, void *, __u64)

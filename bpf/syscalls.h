@@ -267,7 +267,7 @@ static __always_inline int told_socket(struct request *q, struct task *t, struct
 }
 
 #ifdef HAVE_FIND_VMA
-static long note_file(struct task_struct *task, struct vm_area_struct *vma, void *out)
+CALLBACK long note_file(struct task_struct *task, struct vm_area_struct *vma, void *out)
 {
 	*(struct file **)out = vma->vm_file;
 	return 0;
@@ -430,6 +430,19 @@ static __always_inline __u16 error_of(struct invocation *v)
 	return -v->result;
 }
 
+/* Tells the i-th thing that the call did; whether there may be another. */
+static __always_inline bool told_one(struct frame *frame, struct task *t, struct task_struct *task, __u32 i)
+{
+	int done = told(i);
+
+	if (done == NOTHING)
+		return false;
+	if (done != SKIP)
+		commit(&frame->request, t, task);
+	return done != LAST;
+}
+
+/* Written out: clang makes of a loop here one whose head is fallen into from behind, which 6.1 refuses (back-edge). */
 static __always_inline int told_call(struct frame *frame, struct task *t, struct task_struct *task)
 {
 	frame->error = error_of(&frame->call);
@@ -438,16 +451,8 @@ static __always_inline int told_call(struct frame *frame, struct task *t, struct
 		return 0; /* it will be tried again, unseen by the program */
 	if (frame->op == CALL_SOCKETCALL)
 		frame->op = unpack_socketcall(&frame->call);
-	for (__u32 i = 0; i < SEND_BATCH; i++) {
-		int done = told(i);
-
-		if (done == NOTHING)
-			return 0;
-		if (done != SKIP)
-			commit(&frame->request, t, task);
-		if (done == LAST)
-			return 0;
-	}
+	if (told_one(frame, t, task, 0) && told_one(frame, t, task, 1) && told_one(frame, t, task, 2))
+		told_one(frame, t, task, 3);
 	return 0;
 }
 

@@ -16,8 +16,10 @@ import numpy as np
 
 from bpf.btf import Btf
 from bpf.errors import BpfError, KernelRefused, LibbpfMissing
+from bpf.kernel_btf import KernelBtf
 from bpf.maps import Map
 from bpf.object import BpfObject, object_path
+from collectors.live.bcc import BCC_OBJECT, BccObject
 from collectors.live.calls import table
 from models.behaviour import Class
 
@@ -34,7 +36,13 @@ __all__ = [
     "unpin",
 ]
 
-CAP_TRACEPOINT = "on_capable_tracepoint"  # cap_capable has a tracepoint since Linux 6.14
+OPTIONAL = {
+    "on_capable_tracepoint",  # cap_capable is a tracepoint since Linux 6.14
+    "on_file_truncate",  # a hook since 6.2; before, path_truncate stands for both
+}
+
+
+Opened = BpfObject | BccObject
 
 
 class NoBackend(BpfError):
@@ -87,7 +95,7 @@ class Backend:
         if not any(name.startswith("on_capable") for name in programs):
             note = "the kernel has no tracepoint for capabilities before 6.14"
             states[Class.CAPABILITY] = {"state": "unwatched", "note": note}
-        if self.name == "tracepoint":
+        if self.name in ("tracepoint", "bcc"):
             states[Class.FILE]["note"] = "io_uring operations are not seen"
         return states
 
@@ -98,6 +106,7 @@ BACKENDS = {
         Backend("lsm", ("observer.lsm", "observer.lsm_5_10"), sees_exec=True, needs_lsm=True),
         Backend("fentry", ("observer.fentry", "observer.fentry_5_10"), sees_exec=True),
         Backend("tracepoint", ("observer.tracepoint", "observer.tracepoint_5_10"), sees_exec=False),
+        Backend("bcc", (BCC_OBJECT,), sees_exec=False),
     )
 }
 """In order of preference."""
@@ -106,7 +115,7 @@ BACKENDS = {
 class Loaded:
     """A back end in the kernel: its maps and its attachment, whether loaded here or left pinned by another process."""
 
-    def __init__(self, backend: Backend, opened: BpfObject, programs: set[str], refusals: list[Refusal]) -> None:
+    def __init__(self, backend: Backend, opened: Opened, programs: set[str], refusals: list[Refusal]) -> None:
         self.backend, self.object, self.programs, self.refusals = backend, opened, programs, refusals
         self.pins: Path | None = None
 
@@ -144,16 +153,16 @@ class Pinned(Loaded):
     """What a recorder that was killed has left: it has gone on recording into its maps."""
 
     def __init__(self, backend: Backend, variant: str, pins: Path) -> None:
-        super().__init__(backend, BpfObject(object_path(variant)), set(), [])
+        super().__init__(backend, _open(variant), set(), [])
         self.pins: Path = pins
 
     def map(self, name: str) -> Map:
         """One of the observer's maps, by its pin."""
-        return Map.pinned(self.pins / "maps" / name, *self.object.map_types(name))
+        return self.object.map_class.pinned(self.pins / "maps" / name, *self.object.map_types(name))
 
     def variable(self, name: str) -> np.ndarray[Any, Any]:
         """A global of the programs, shared."""
-        return self.object.variable(name, Map.pinned(self.pins / "maps" / "bss", None, None).fd)
+        return self.object.variable(name, self.object.map_class.pinned(self.pins / "maps" / "bss", None, None).fd)
 
     def attach(self, pins: Path | None = None) -> None:
         """Nothing: the links are attached still."""
@@ -161,6 +170,10 @@ class Pinned(Loaded):
     def missed(self) -> int:
         """Not known: the programs belong to links that another process made."""
         return 0
+
+
+def _open(variant: str) -> Opened:
+    return BccObject() if variant == BCC_OBJECT else BpfObject(object_path(variant))
 
 
 def unpin(pins: Path) -> None:
@@ -172,7 +185,7 @@ def unpin(pins: Path) -> None:
     pins.rmdir()
 
 
-def load(requested: str, settings: Settings, adjust: Callable[[BpfObject], None] | None = None) -> Loaded:
+def load(requested: str, settings: Settings, adjust: Callable[[Opened], None] | None = None) -> Loaded:
     """Load the requested back end, or with ``auto`` the first that the kernel accepts.
 
     Raises `NoBackend` with every refusal, so that a person sees what was tried.
@@ -204,13 +217,12 @@ def _load_one(
     backend: Backend,
     variant: str,
     settings: Settings,
-    adjust: Callable[[BpfObject], None] | None,
+    adjust: Callable[[Opened], None] | None,
     refusals: list[Refusal],
 ) -> Loaded:
-    opened = BpfObject(object_path(variant))
+    opened = _open(variant)
     try:
-        absent = {CAP_TRACEPOINT} if not _has_cap_tracepoint() else set()
-        absent &= set(opened.programs)
+        absent = _absent(opened)
         _configure(opened, settings)
         opened.without(*absent)
         if adjust:
@@ -222,7 +234,7 @@ def _load_one(
     return Loaded(backend, opened, set(opened.programs) - absent, refusals)
 
 
-def _configure(opened: BpfObject, settings: Settings) -> None:
+def _configure(opened: Opened, settings: Settings) -> None:
     operations = opened.btf.enum("operation")
     machine = platform.machine()
     rename_lock, mount_lock = _lock_addresses()
@@ -266,12 +278,28 @@ def _lsms() -> list[str] | None:
         return None
 
 
-def _has_cap_tracepoint() -> bool:
+def _absent(opened: Opened) -> set[str]:
+    """The programs that may be missing and whose hook this kernel does not have."""
+    kernel = _kernel()
     try:
-        Btf.of_kernel().typedef("btf_trace_cap_capable")
-    except LookupError:
-        return False
-    return True
+        return {name for name in OPTIONAL & set(opened.programs) if not _has_hook(kernel, opened.section_of(name))}
+    finally:
+        kernel.close()
+
+
+def _kernel() -> Btf | KernelBtf:
+    """The running kernel's types; LookupError if it has none."""
+    try:
+        return Btf.of_kernel()
+    except LibbpfMissing:
+        return KernelBtf()
+
+
+def _has_hook(kernel: Btf | KernelBtf, section: str) -> bool:
+    kind, _, hook = section.partition("/")
+    if kind == "tp_btf":
+        return kernel.has("typedef", f"btf_trace_{hook}")
+    return kernel.has("func", f"bpf_lsm_{hook}" if kind == "lsm" else hook)
 
 
 def subsystem_index(controller: str) -> int:
@@ -279,7 +307,9 @@ def subsystem_index(controller: str) -> int:
     if controller == "unified":
         return -1
     kernel_name = {"blkio": "io"}.get(controller, controller)
-    members = Btf.of_kernel().enum("cgroup_subsys_id")
+    kernel = _kernel()
+    members = kernel.enum("cgroup_subsys_id")
+    kernel.close()
     try:
         return members[f"{kernel_name}_cgrp_id"]
     except KeyError:

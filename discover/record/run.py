@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -88,6 +90,20 @@ class _Stop:
         self.reason = self.reason or ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
 
 
+@contextlib.contextmanager
+def _without_pandas() -> Iterator[None]:
+    """Keeps pyarrow from importing pandas when it first converts a list: 90 MB that a recorder has no use for."""
+    absent = "pandas" not in sys.modules
+    if absent:
+        sys.modules["pandas"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            sys.modules.pop("pandas", None)
+
+
+@_without_pandas()
 def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
     """Record what `options` say into their output folder; `tell` is called about four times a second.
 
@@ -176,6 +192,7 @@ def _mount_bpffs() -> bool:
     return ctypes.CDLL(None, use_errno=True).mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700") == 0
 
 
+@_without_pandas()
 def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = None) -> Outcome:
     """Go on with a recording whose recorder was killed: the kernel has gone on counting."""
     from collectors.target import TargetSpec  # noqa: PLC0415 - the manifest names its fields
