@@ -14,7 +14,7 @@ KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
 _HEADER = struct.Struct("<HBBIIIII")
 _TYPE = struct.Struct("<III")
 _MAGIC = 0xEB9F
-_INT, _ARRAY, _STRUCT, _UNION, _ENUM, _TYPEDEF, _FUNC_PROTO, _VAR, _DATASEC = 1, 3, 4, 5, 6, 8, 13, 14, 15
+_INT, _ARRAY, _STRUCT, _UNION, _ENUM, _TYPEDEF, _FUNC, _FUNC_PROTO, _VAR, _DATASEC = 1, 3, 4, 5, 6, 8, 12, 13, 14, 15
 _DECL_TAG, _ENUM64 = 17, 19
 _TRANSPARENT = {8, 9, 10, 11, 18}  # typedef, volatile, const, restrict, type tag
 _MEMBER_SIZES = {_STRUCT: 12, _UNION: 12, _ENUM: 8, _FUNC_PROTO: 8, _DATASEC: 12, _ENUM64: 12}
@@ -39,7 +39,7 @@ class KernelBtf:
         while at < end:
             name, info, _ = unpack(self._data, at)
             kind = info >> 24 & 31
-            if name and kind in (_STRUCT, _UNION, _ENUM, _TYPEDEF):
+            if name and kind in (_STRUCT, _UNION, _ENUM, _TYPEDEF, _FUNC):
                 self._named.setdefault((kind, name), []).append(len(self._types))
             self._types.append(at)
             at += 12 + _FIXED_SIZES.get(kind, 0) + _MEMBER_SIZES.get(kind, 0) * (info & 0xFFFF)
@@ -93,3 +93,11 @@ class KernelBtf:
         at, _, count, _ = self._resolved(numbers[0])
         pairs = (struct.unpack_from("<II", self._data, at + 12 + 8 * i) for i in range(count))
         return {self._name(label): value for label, value in pairs}
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is a ``func`` or ``typedef`` of that name."""
+        return bool(self._find({"func": _FUNC, "typedef": _TYPEDEF}[kind], name))
+
+    def close(self) -> None:
+        """Let go of the data."""
+        self._data, self._types, self._named = b"", [], {}

@@ -13,7 +13,7 @@ A member that this kernel does not have lies far out and has `MISSING_ALIGNMENT`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bpf.declarations import Member, members_of, without_comments
@@ -41,17 +41,14 @@ def wanted(header: Path) -> Iterator[tuple[str, str]]:
 
 
 def kernel_layout(header: Path, offset_of: Offsets) -> str:
-    """C text that declares what `header` declares, at the offsets that `offset_of` tells.
-
-    Raises LookupError for a structure that the kernel has nothing of.
-    """
+    """C text that declares what `header` declares, at the offsets that `offset_of` tells."""
     lines = ["/* The kernel's structures, as far as the programs read them, for this kernel alone. */"]
     for text, name, members in _structures(header):
         if not members:
             lines.append(text)
             continue
         kernel_name = _kernel_name(name)
-        body = _union(members, lambda member, of=kernel_name: offset_of(of, member))  # type: ignore[misc]
+        body = _union(kernel_name, members, offset_of)
         typedef = text.startswith("typedef")
         lines.append(f"{'typedef struct' if typedef else f'struct {name}'} {body}{f' {name}' if typedef else ''};")
         for member in members:
@@ -74,15 +71,15 @@ def _kernel_name(name: str) -> str:
     return name.partition("___")[0]
 
 
-def _union(members: list[Member], offset_of: Offsets | Callable[[str], int | None], within: int = 0) -> str:
+def _union(of: str, members: Iterable[Member], offset_of: Offsets, prefix: str = "", within: int = 0) -> str:
     parts = []
     for place, member in enumerate(members):
-        offset = offset_of(member.name)  # type: ignore[call-arg]
+        name = prefix + member.name
+        offset = offset_of(of, name)
         stars, length = "*" * member.stars, f"[{member.length}]" if member.length else ""
         kind = member.type
-        if member.inline and offset is not None:
-            prefix, base = f"{member.name}.", offset
-            kind = "struct " + _union(list(member.inline), lambda name, p=prefix: offset_of(p + name), base)  # type: ignore[misc,call-arg]
+        if member.inline:
+            kind = "struct " + _union(of, member.inline, offset_of, f"{name}.", offset or 0)
         if offset is None:
             parts.append(f"{kind} {stars}{member.name}{length} {_MISSING};")
         else:
@@ -91,7 +88,7 @@ def _union(members: list[Member], offset_of: Offsets | Callable[[str], int | Non
 
 
 def from_btf(btf: KernelBtf) -> Offsets:
-    """Offsets from the kernel's own BTF. A structure that it has not, or one name for several, is searched for the member."""
+    """Offsets from the kernel's own BTF. Of several structures with one name, the first that has the member counts."""
 
     def offset_of(structure: str, member: str) -> int | None:
         first, _, inner = member.partition(".")

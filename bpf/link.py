@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,17 +17,22 @@ __all__ = ["Function", "Linker", "Program"]
 
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("immediate", "<i4")])
 _CALL, _EXIT, _WIDE = 0x85, 0x95, 0x18
-_MAP, _VALUE = 1, 2  # source register of a wide load: BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
+_MAP, _VALUE, _ADDRESS = 1, 2, 4  # source register of a wide load: BPF_PSEUDO_MAP_FD, _MAP_VALUE, _FUNC
 _INT, _POINTER, _FUNC, _FUNC_PROTO = 1, 2, 12, 13
 _GLOBAL = 1
 
 
 @dataclass(frozen=True)
 class Function:
-    """One entry of the directory; `arguments` is how many numbers it takes, None for a program."""
+    """One entry of the directory.
+
+    `arguments` is how many numbers it takes, None for a program or what a helper calls; the latter has a `number`,
+    which stands in code where its address belongs.
+    """
 
     name: str
     arguments: int | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,12 @@ class Linker:
         if len(entries) != len(known):
             raise ValueError(f"the directory has {len(entries)} calls, not {len(known)}")
         self._entry = {function.name: start for function, start in zip(known, entries, strict=True)}
-        self._functions = {start: function for function, start in zip(known, entries, strict=True)}
+        self._functions = dict(zip(entries, known, strict=True))
+        numbered = {f.number: start for f, start in zip(known, entries, strict=True) if f.number is not None}
+        loads = wide & ~self._second & (self._code["registers"] >> 4 == _ADDRESS)
+        addresses = np.flatnonzero(loads)
+        called = np.array([numbered[int(n)] for n in self._code["immediate"][addresses]], self._targets.dtype)
+        self._calls, self._targets = np.append(self._calls, addresses), np.append(self._targets, called)
 
     def descriptors(self, numbers: Mapping[int, int]) -> None:
         """Put descriptors in place of the maps' numbers; KeyError for a map that is not known."""

@@ -38,6 +38,8 @@ class BpfObject:
     Closing detaches what was attached and not pinned. Use it as a context manager.
     """
 
+    map_class = Map
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._image = path.read_bytes()  # libbpf refers to it until closed

@@ -14,6 +14,7 @@ from typing import Any
 from bpf.errors import BpfError, KernelRefused
 from bpf.maps import Map
 
+# ruff: noqa: PLR0917 - as many arguments as the kernel's call has
 __all__ = ["RawMap", "SystemCalls", "create_map", "freeze", "load_btf", "load_program", "open_raw_tracepoint", "pin"]
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280}
@@ -103,7 +104,7 @@ def load_btf(data: bytes) -> int:
 
 
 def load_program(name: str, code: bytes, btf: int = -1, functions: bytes = b"") -> int:
-    """Load a raw tracepoint program; `functions` is an array of ``struct bpf_func_info``. `KernelRefused` has the log."""
+    """Load a raw tracepoint program; `functions`: an array of ``struct bpf_func_info``. `KernelRefused` has the log."""
     instructions, licence = c.create_string_buffer(code, len(code)), c.create_string_buffer(b"Dual BSD/GPL")
     described = c.create_string_buffer(functions, max(len(functions), 1))
 
@@ -145,4 +146,3 @@ def _checked(what: str, answer: tuple[int, Any]) -> int:
     if result < 0:
         raise KernelRefused(what, -result)
     return result
-

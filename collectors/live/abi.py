@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bpf.btf import Btf
+from bpf.declarations import Declarations
 from models.behaviour import Access, Class, Loss, Object, Operation, Phase
 
 __all__ = ["FAMILIES", "TYPES", "Abi", "class_of", "object_of", "protocol_name"]
@@ -93,7 +94,7 @@ class Abi:
     raw_record: np.dtype[Any]
 
     @classmethod
-    def of(cls, btf: Btf) -> Abi:
+    def of(cls, btf: Btf | Declarations) -> Abi:
         """Read it from an object's BTF."""
         operations = btf.enum("operation")
         return cls(
@@ -119,5 +120,5 @@ class Abi:
         return "+".join(word for bit, word in self.accesses if bits & bit) or None
 
 
-def _bare(btf: Btf, enum: str, prefix: str) -> dict[str, int]:
+def _bare(btf: Btf | Declarations, enum: str, prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): number for name, number in btf.enum(enum).items()}

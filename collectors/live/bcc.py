@@ -2,7 +2,7 @@
 
 `BccObject` is used like `bpf.object.BpfObject`. The sources are the same (`bpf/compat_bcc.h` says how); bcc compiles
 them in a process of its own (`bcc_compile.py`), and everything else is done here with bpf(2) alone: maps are created,
-programs linked and loaded and attached to raw tracepoints.
+programs linked, loaded and attached to raw tracepoints.
 """
 
 from __future__ import annotations
@@ -12,53 +12,45 @@ import ctypes as c
 import json
 import mmap
 import os
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-import bpf
 from bpf import raw
-from bpf.declarations import Declarations, without_comments
-from bpf.errors import BpfError, KernelRefused
+from bpf.errors import BpfError
 from bpf.kernel_btf import KernelBtf
-from bpf.layout import Offsets, from_btf, kernel_layout
-from bpf.link import Function, Linker
+from bpf.layout import Offsets, from_btf, kernel_layout, wanted
+from bpf.link import Linker
 from bpf.maps import Map
 from bpf.raw import RawMap
+from collectors.live.bcc_headers import read_offsets
+from collectors.live.bcc_sources import FOLDER, Sources
 
-__all__ = ["BCC_FOLDER", "BccObject", "compile_c", "write_stub_tree"]
+__all__ = ["BCC_FOLDER", "BCC_OBJECT", "BccObject", "compile_c", "write_stub_tree"]
 
 BCC_FOLDER = Path("/usr/lib/python3/dist-packages/bcc")
-"""Where distributions put it. The ``bcc`` on PyPI is another thing."""
+"""Where Debian and Ubuntu put it. The ``bcc`` on PyPI is another thing."""
 
-SOURCES = Path(bpf.__file__).parent
-HEADERS = ("record.h", "walk.h", "observe.h", "actor.h", "object.h", "lifecycle.h", "calls.h", "syscalls.h")
+BCC_OBJECT = "observer.bcc"
+"""The variant's name; there is no such object file."""
+
 FLAGS = (
     "-DDISCOVER_BCC",
+    "-Werror=implicit-function-declaration",
     "-Wno-int-conversion",  # arguments of a tracepoint are numbers
     "-Wno-duplicate-decl-specifier",
     "-fno-vectorize",  # the front end compiles for this machine, which has vectors; BPF has none
     "-fno-slp-vectorize",
-    "-fno-unroll-loops",
+    "-fno-unroll-loops",  # an unrolled loop loses the bound that the verifier looks for
 )
-_SHARED = {"state": "observer_state"}
-_TABLES = ("calls", "calls_compat")
-_NUMBER_OF_VALUES = 1000
 _ARRAY = 2
 _READ_ONLY, _MAPPABLE = 1 << 7, 1 << 10  # BPF_F_RDONLY_PROG, BPF_F_MMAPABLE
 _TIMEOUT = 120
-
-_MAP = re.compile(r"struct \{([^{}]*)\} (\w+) SEC\(\"\.maps\"\)")
-_PROGRAM = re.compile(r'SEC\("tp_btf/(\w+)"\)\s*int BPF_PROG\((\w+),')
-_FUNCTION = re.compile(r"^__noinline (\w+) (\w+)\(([^)]*)\)", re.MULTILINE)
-_CONSTANT = re.compile(r"^CONSTANT\((\w+), (\w+), (-?\w+)\);", re.MULTILINE)
 
 _STUB = """\
 #pragma once
@@ -85,38 +77,23 @@ _EMPTY = (
 )
 
 
-@dataclass
-class _MapSource:
-    """A map as the headers declare it; sizes and numbers are known once it was compiled."""
-
-    number: int = 0
-    type: int = 0
-    max_entries: int = 0
-    map_flags: int = 0
-    key: int = 0
-    value: int = 0
-    key_type: str = ""
-    value_type: str = ""
-    members: tuple[str, ...] = field(default=())
-
-
 class BccObject:
     """The observer's sources. Order of use: `constants`, `resize`, `without`, `load`, `attach`."""
 
     map_class = RawMap
 
     def __init__(self) -> None:
-        self.path = SOURCES / "observer.bcc.bpf.o"  # names the variant; there is no such file
+        self.path = FOLDER / f"{BCC_OBJECT}.bpf.o"
         if not (BCC_FOLDER / "libbcc.py").exists():
             raise BpfError(f"the BPF Compiler Collection is not in {BCC_FOLDER}", "apt-get install python3-bpfcc")
-        self.btf = Declarations(*(SOURCES / name for name in HEADERS))
-        text = without_comments("\n".join((SOURCES / name).read_text() for name in HEADERS))
-        self._attach_to = {name: tracepoint for tracepoint, name in _PROGRAM.findall(text)}
-        self._functions = [Function(n, _count(arguments)) for _, n, arguments in _FUNCTION.findall(text)]
-        self._prototypes = [f"__noinline {kind} {name}({arguments});" for kind, name, arguments in _FUNCTION.findall(text)]
-        self._settings: dict[str, str] = {name: value for _, name, value in _CONSTANT.findall(text)}
-        self._tables = dict.fromkeys(_TABLES, b"")
-        self._maps = {name: _map_source(body) for body, name in _MAP.findall(text)}
+        try:
+            self._kernel: KernelBtf | None = KernelBtf()
+        except LookupError:
+            self._kernel = None
+        find_vma = self._kernel is not None and self._kernel.has("func", "bpf_find_vma")  # since 5.17
+        self._sources = Sources(find_vma=find_vma)
+        self.btf = self._sources.declarations
+        self._tables = dict.fromkeys(self._sources.tables, b"")
         self._sizes: dict[str, int] = {}
         self._left_out: set[str] = set()
         self._fds: dict[str, int] = {}
@@ -126,15 +103,19 @@ class BccObject:
     @property
     def programs(self) -> list[str]:
         """Names of the programs."""
-        return list(self._attach_to)
+        return list(self._sources.attach_to)
+
+    def section_of(self, program: str) -> str:
+        """What a program attaches to, as an ELF section would name it."""
+        return f"tp_btf/{self._sources.attach_to[program]}"
 
     def constants(self, **values: int | bytes) -> None:
         """Set constants before loading: integers, or bytes for tables."""
         for name, value in values.items():
             if isinstance(value, bytes):
                 self._tables[name] = value
-            elif name in self._settings:
-                self._settings[name] = f"{value}ull" if value >= 0 else f"({value})"
+            elif name in self._sources.settings:
+                self._sources.settings[name] = f"{value}ull" if value >= 0 else f"({value})"
             else:
                 raise KeyError(name)
 
@@ -146,38 +127,22 @@ class BccObject:
         """Leave these programs out."""
         self._left_out |= set(programs)
 
-    def _text(self) -> tuple[str, list[str]]:
-        """The main file, and its functions that return a figure."""
-        lines = [f"#define SETTING_{name} {value}" for name, value in self._settings.items()]
-        lines += [f"#define NUMBER_{n} {_NUMBER_OF_VALUES + i}" for i, n in enumerate((*_SHARED, *_TABLES))]
-        lines += ['#include "compat.h"', *(f"__noinline int {name}(unsigned long long *ctx);" for name in self.programs)]
-        lines += self._prototypes
-        calls = [f"{name}(ctx);" for name in self.programs]
-        calls += [f"{f.name}({', '.join('0' * (f.arguments or 0))});" for f in self._functions]
-        lines += ["int all(unsigned long long *ctx)", "{", *calls, "return 0;", "}", '#include "observer.bpf.c"']
-        figures = {f"{name}_of_struct": f"sizeof(struct {kind})" for name, kind in _SHARED.items()}
-        for name, source in self._maps.items():
-            figures |= {f"{name}_{member}": f"COUNT_OF(*{name}.{member})" for member in ("number", *source.members)}
-            for member in filter(lambda m: getattr(source, f"{m}_type"), ("key", "value")):
-                figures[f"{name}_{member}"] = f"sizeof(*{name}.{member})"
-        lines += [f"unsigned long long figure_{n}(void *ctx) {{ return {value}; }}" for n, value in figures.items()]
-        return "\n".join(lines) + "\n", [f"figure_{name}" for name in figures]
-
     def load(self) -> Self:
         """Compile, create the maps and load the programs; `KernelRefused` carries the verifier's log."""
-        text, figures = self._text()
+        text, figures = self._sources.text()
         with tempfile.TemporaryDirectory(prefix="discover-bcc-") as folder:
             stub = Path(folder)
             write_stub_tree(stub)
-            (stub / "kernel_layout.h").write_text(kernel_layout(SOURCES / "kernel.h", _offsets()))
-            answer = compile_c(text, [*FLAGS, f"-I{SOURCES}", f"-I{stub}"], figures, stub)
-        for name, source in self._maps.items():
-            for member in ("number", "key", "value", *source.members):
-                setattr(source, member, answer["values"].get(f"figure_{name}_{member}", 0))
+            (stub / "kernel_layout.h").write_text(kernel_layout(FOLDER / "kernel.h", self._offsets()))
+            flags = [*FLAGS, *self._sources.flags, f"-I{FOLDER}", f"-I{stub}"]
+            answer = compile_c(text, flags, figures, stub)
+        self._kernel = None  # megabytes
+        self._sources.take_figures(answer["values"])
         self._create_maps()
-        linker = Linker(base64.b64decode(answer["code"]), [*map(Function, self.programs), *self._functions])
-        numbers = {source.number: self._fds[name] for name, source in self._maps.items()}
-        linker.descriptors(numbers | {_NUMBER_OF_VALUES + i: self._fds[n] for i, n in enumerate((*_SHARED, *_TABLES))})
+        linker = Linker(base64.b64decode(answer["code"]), self._sources.directory())
+        numbers = {source.number: name for name, source in self._sources.maps.items()}
+        numbers |= {number: name for name, number in self._sources.values.items()}
+        linker.descriptors({number: self._fds[name] for number, name in numbers.items()})
         for name in self.programs:
             if name not in self._left_out:
                 program = linker.program(name)
@@ -188,25 +153,35 @@ class BccObject:
                     os.close(btf)
         return self
 
+    def _offsets(self) -> Offsets:
+        if self._kernel is not None:
+            return from_btf(self._kernel)
+        release = os.uname().release
+        if not Path(f"/lib/modules/{release}/build/include/linux/kconfig.h").exists():
+            raise BpfError(
+                "this kernel has no BTF, and its headers are not installed", f"apt-get install linux-headers-{release}"
+            )
+        return read_offsets(list(wanted(FOLDER / "kernel.h")), compile_c)
+
     def _create_maps(self) -> None:
-        for name, m in self._maps.items():
-            entries = self._sizes.get(name, m.max_entries)
-            self._sizes[name] = entries
+        for name, m in self._sources.maps.items():
+            entries = self._sizes.setdefault(name, m.max_entries)
             self._fds[name] = raw.create_map(name, m.type, m.key, m.value, entries, m.map_flags)
-        for name, kind in _SHARED.items():
+        for name, kind in self._sources.shared.items():
             self._fds[name] = raw.create_map(name, _ARRAY, 4, self.btf.struct(kind).itemsize, 1, _MAPPABLE)
-        slots = self.btf.struct("call").itemsize * self.btf.number("CALLS")
+        width = self.btf.struct("call").itemsize * self.btf.number("CALLS")
         for name, content in self._tables.items():
-            self._fds[name] = raw.create_map(name, _ARRAY, 4, slots, 1, _READ_ONLY)
-            table = RawMap(name, self._fds[name], np.dtype("u4"), np.dtype(f"V{slots}"), 1)
-            table.set(0, np.void(content.ljust(slots, b"\0")))
+            self._fds[name] = raw.create_map(name, _ARRAY, 4, width, 1, _READ_ONLY)
+            table = RawMap(name, self._fds[name], np.dtype("u4"), np.dtype(f"V{width}"), 1)
+            table.set(0, np.void(content.ljust(width, b"\0")))
             raw.freeze(self._fds[name])
 
     def attach(self, *programs: str) -> None:
         """Attach these programs, or all that were loaded."""
         for name in programs or self._programs:
             if name in self._programs:
-                self._links[name] = raw.open_raw_tracepoint(self._attach_to[name], self._programs[name])
+                tracepoint = self._sources.attach_to[name]
+                self._links[name] = raw.open_raw_tracepoint(tracepoint, self._programs[name])
 
     def detach(self) -> None:
         """Take all programs off their tracepoints; maps stay readable until `close`."""
@@ -230,24 +205,23 @@ class BccObject:
 
     def map_types(self, name: str) -> tuple[np.dtype[Any] | None, np.dtype[Any] | None]:
         """The dtypes of a map's key and value, from the headers."""
-        source = self._maps[name]
+        source = self._sources.maps[name]
         key, value = (self.btf.type(word) if word else None for word in (source.key_type, source.value_type))
         return key, value
 
     def variable(self, name: str, fd: int | None = None) -> np.ndarray[Any, Any]:
         """A variable shared with the programs: an array of one element that is theirs, not a copy."""
-        memory = mmap.mmap(
-            self._fds[name] if fd is None else fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
-        )
-        return np.frombuffer(memory, self.btf.struct(_SHARED[name]), 1)
+        fd = self._fds[name] if fd is None else fd
+        memory = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        return np.frombuffer(memory, self.btf.struct(self._sources.shared[name]), 1)
 
     def pin(self, folder: Path) -> None:
         """Pin every map and every attached link below `folder` (on a bpffs), so that they outlive this process."""
         for kind in ("maps", "links"):
             (folder / kind).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, fd in self._fds.items():
-            if name not in _TABLES:  # the shared variable's pin is called as libbpf's section of variables
-                raw.pin(fd, os.fsencode(folder / "maps" / ("bss" if name in _SHARED else name)))
+            if name not in self._tables:  # the shared variable's pin is called as libbpf's section of variables
+                raw.pin(fd, os.fsencode(folder / "maps" / ("bss" if name in self._sources.shared else name)))
         for name, link in self._links.items():
             raw.pin(link, os.fsencode(folder / "links" / name))
 
@@ -258,26 +232,6 @@ class BccObject:
             os.close(fd)
         self._programs.clear()
         self._fds.clear()
-
-
-def _count(arguments: str) -> int:
-    return 0 if arguments.strip() in ("", "void") else arguments.count(",") + 1
-
-
-def _map_source(body: str) -> _MapSource:
-    types = dict(re.findall(r"__type\((key|value), ([^)]+)\)", body))
-    members = tuple(re.findall(r"__uint\((\w+),", body))
-    return _MapSource(key_type=types.get("key", ""), value_type=types.get("value", ""), members=members)
-
-
-def _offsets() -> Offsets:
-    try:
-        return from_btf(KernelBtf())
-    except LookupError:
-        raise BpfError(
-            "this kernel has no BTF, and its headers are not installed",
-            f"apt-get install linux-headers-{os.uname().release}",
-        ) from None
 
 
 def write_stub_tree(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""Compile C by the BPF Compiler Collection, in a process of its own: ``python bcc_compile.py BCC_FOLDER SOURCES_FOLDER``.
+"""Compile C by the BPF Compiler Collection, in a process of its own: ``python bcc_compile.py BCC_FOLDER DESCRIPTOR``.
 
 Reads a JSON request ``{"text": …, "flags": [...], "values": [...]}`` from standard input and writes the answer
-``{"code": base64, "values": {name: number}}``, or ``{"error": …}``, to the file descriptor that ``--answer`` names. The
-compiler's own words go to standard error. A process of its own because clang and LLVM take 100 MB that a recorder of
+``{"code": base64, "values": {name: number}}``, or ``{"error": …}``, to the open file descriptor. The compiler's own
+words go to standard error. A process of its own because clang and LLVM take 100 MB that a recorder of
 many hours should not hold, and because bcc prints.
 
 `code` is the section that holds all functions, from the directory on, which stands first (see bpf/compat_bcc.h).
@@ -15,8 +15,8 @@ import base64
 import ctypes
 import importlib.util
 import json
-import os
 import sys
+from pathlib import Path
 from typing import Any
 
 CALL, EXIT, WIDE = 0x85, 0x95, 0x18
@@ -26,7 +26,7 @@ MOVE, MOVE_32 = 0xB7, 0xB4
 def load_bcc(folder: str) -> Any:
     """The ``bcc`` package in `folder`, whatever else is called so on this machine."""
     spec = importlib.util.spec_from_file_location(
-        "bcc", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+        "bcc", Path(folder) / "__init__.py", submodule_search_locations=[folder]
     )
     if spec is None or spec.loader is None:
         raise ImportError(folder)
@@ -71,7 +71,8 @@ def extent(address: int, start: int, entries: set[int]) -> int:
 
 def section(address: int) -> bytes:
     """All code from the directory's first instruction on."""
-    entries, done, end = {0}, set(), 0
+    entries, end = {0}, 0
+    done: set[int] = set()
     while todo := entries - done:
         start = todo.pop()
         if start < 0:
@@ -114,7 +115,7 @@ def main() -> int:
         answer = compiled(folder, json.load(sys.stdin))
     except (ImportError, OSError, ValueError, AttributeError) as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
-    with open(descriptor, "w") as out:  # noqa: PTH123 - a descriptor
+    with open(descriptor, "w") as out:
         json.dump(answer, out)
     return 0
 
