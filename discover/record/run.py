@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.abc
 import os
 import platform
 import signal
@@ -90,17 +92,21 @@ class _Stop:
         self.reason = self.reason or ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
 
 
+class _NoPandas(importlib.abc.MetaPathFinder):
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("not while recording")
+
+
 @contextlib.contextmanager
 def _without_pandas() -> Iterator[None]:
     """Keeps pyarrow from importing pandas when it first converts a list: 90 MB that a recorder has no use for."""
-    absent = "pandas" not in sys.modules
-    if absent:
-        sys.modules["pandas"] = None  # type: ignore[assignment]
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        if absent:
-            sys.modules.pop("pandas", None)
+        sys.meta_path.remove(finder)
 
 
 @_without_pandas()
@@ -150,6 +156,7 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
         child = launch(target.command) if target.command else None
         session = Session(target, loaded, writer, run=run, redact=redactor.argv, raw=options.raw)
         try:
+            _slim()
             session.start(pins)
             if child:
                 session.watch(child.pid, "RUNTIME_INIT")
@@ -162,6 +169,12 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
             raise
         finally:
             loaded.close()
+
+
+def _slim() -> None:
+    """Give back what loading took: libbpf read the kernel's types, some 30 MB."""
+    with contextlib.suppress(AttributeError):  # glibc's own
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _release(child: Launched) -> None:
@@ -185,8 +198,6 @@ def _pins(run: str) -> Path | None:
 
 
 def _mount_bpffs() -> bool:
-    import ctypes  # noqa: PLC0415 - needed on the few hosts that have none mounted
-
     if not BPFFS.is_dir():
         return False
     return ctypes.CDLL(None, use_errno=True).mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700") == 0
