@@ -47,8 +47,8 @@ class Kernel:
     """What is known of the kernel without trying anything.
 
     `btf_bytes` is None where the kernel has no BTF. `path_hooks` tells whether it has ``security_path_unlink``,
-    which is CONFIG_SECURITY_PATH, None where neither its BTF nor its configuration could be read. `config` maps names of
-    `CONFIG` to ``y``, ``m``, ``n`` or a string and is None where `config_from` is empty. `mounts` maps ``bpffs``,
+    which is CONFIG_SECURITY_PATH, None where neither its BTF nor its configuration could be read. `config` maps names
+    of `CONFIG` to ``y``, ``m``, ``n`` or a string and is None where `config_from` is empty. `mounts` maps ``bpffs``,
     ``securityfs``, ``tracefs`` and ``cgroup2`` to the place where each is mounted, None where it is not. `memlock` is
     the soft and the hard limit of locked memory in bytes, -1 for none.
     """

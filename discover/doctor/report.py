@@ -120,7 +120,10 @@ def _refused(choice: Choice) -> list[str]:
     for refusal in choice.refusals:
         reason = refusal.reason.splitlines()[0].split(": BPF program load failed", maxsplit=1)[0]
         reasons.setdefault(refusal.backend.split(" (", maxsplit=1)[0], reason)
-    return [f"not {name}: {reason}" for name, reason in reasons.items()]
+    alike: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        alike.setdefault(reason, []).append(name)
+    return [f"not {', '.join(names)}: {reason}" for reason, names in alike.items()]
 
 
 def _classes(facts: Facts) -> Line:
@@ -222,8 +225,8 @@ def _trial(attempt: Attempt) -> str:
 def _verdict(verdict: Verdict) -> list[tuple[str, str]]:
     answer = {True: "possible", False: "not possible", None: "not known"}[verdict.possible]
     rows = [(verdict.backend, answer)]
-    rows += [("  missing", f"{m.what}. {m.hint}") for m in verdict.missing]
-    return rows + [("  note", f"{m.what}. {m.hint}") for m in verdict.notes]
+    rows += [("  missing", f"{m.what} -> {m.hint}") for m in verdict.missing]
+    return rows + [("  note", f"{m.what} -> {m.hint}") for m in verdict.notes]
 
 
 def as_json(facts: Facts) -> dict[str, Any]:
