@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,23 @@ from models import dataset_layout as layout
 from models.dataset import Recording
 from models.dataset_compact import compacted, connect
 
-__all__ = ["compact", "write_partitions"]
+__all__ = ["compact", "placed_folder", "write_partitions"]
+
+
+@contextlib.contextmanager
+def placed_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that becomes the recording's ``compacted/`` if all went well, and is gone if not."""
+    work = path / ".compacting"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(mode=0o700)
+    try:
+        yield work
+        sync_folder(work)
+        work.rename(path / "compacted")
+        sync_folder(path)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
 
 
 def compact(path: Path, manifest: dict[str, Any]) -> None:
@@ -24,13 +41,10 @@ def compact(path: Path, manifest: dict[str, Any]) -> None:
 
     Raises OSError, or duckdb.Error where spilling to disk failed; the recording is as before then.
     """
-    work = path / ".compacting"
-    shutil.rmtree(work, ignore_errors=True)
-    spill = work / "spill"
-    spill.mkdir(mode=0o700, parents=True)
-    work.chmod(0o700)
     units = path / "units.parquet"
-    try:
+    with placed_folder(path) as work:
+        spill = work / "spill"
+        spill.mkdir(mode=0o700)
         connection = connect(spill)
         try:
             tables = compacted(
@@ -44,13 +58,7 @@ def compact(path: Path, manifest: dict[str, Any]) -> None:
             write_partitions(work, tables)
         finally:
             connection.close()
-        shutil.rmtree(spill)
-        sync_folder(work)
-        work.rename(path / "compacted")
-        sync_folder(path)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+        shutil.rmtree(spill, ignore_errors=True)
 
 
 def write_partitions(folder: Path, tables: Iterable[tuple[str, pa.Table]]) -> None:

@@ -20,7 +20,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -268,6 +268,13 @@ class RecordingWriter:
                 part = table.filter(pc.and_(pc.equal(names, name), same)).replace_schema_metadata(metadata)
                 stem = layout.encoded(name if digest is None else f"{name}@{digest}")
                 write_part(folder / f"{stem}.parquet", "inventory", part)
+
+    def behaviours(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
+        """Write BEHAVIOURS rows that are final already, unit by unit, instead of all that was there; then `finish`."""
+        from collectors.compaction import placed_folder, write_partitions  # noqa: PLC0415 - only a merge needs it
+
+        with self._told(), placed_folder(self.path) as folder:
+            write_partitions(folder, tables)
 
     def finish(self, status: str = "complete") -> None:
         """Turn segments into ``behaviours/`` and end the recording as `status`; the writer is closed.

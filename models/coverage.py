@@ -54,7 +54,8 @@ class Estimate:
     `units` and `behaviours` were seen; `once` and `twice` of the behaviours in exactly one and two units (`twice` is
     None for time blocks, where it cannot be known). `new` is the chance that one more unit shows any new behaviour,
     within `low` and `high` (95 %); `new_count` the number expected, `deficit` the share of its behaviours (None where
-    unknown); `unseen` a lower bound of all that was never seen; `clean` what even a record without surprise would leave open.
+    unknown); `unseen` a lower bound of all that was never seen; `clean` what even a record without surprise would
+    leave open.
     """
 
     units: int
@@ -124,7 +125,7 @@ def _pairs(unit: Indices, behaviour: Indices, seen_in: Indices, units: int) -> n
 
 
 def _interval(holds: npt.NDArray[np.bool_], shared: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
-    """The estimate and its 95 % jackknife interval, from who holds something alone with all in and each one left out."""
+    """The estimate and its 95 % jackknife interval, from who holds something alone with each one left out in turn."""
     n = len(holds)
     if n < 2:
         return 1.0, 0.0, 1.0
