@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="loads programs into t
 def doctor(*options: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     code = "from discover.cli import main; main()"
     command = [sys.executable, "-c", code, "doctor", *options]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120, **kwargs)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=500, **kwargs)
 
 
 @pytest.fixture(scope="module")
