@@ -279,8 +279,11 @@ def _lsms() -> list[str] | None:
 
 
 def _absent(opened: Opened) -> set[str]:
-    """The programs that may be missing and whose hook this kernel does not have."""
-    kernel = _kernel()
+    """The programs that may be missing and whose hook this kernel does not have, or does not tell of."""
+    try:
+        kernel = _kernel()
+    except LookupError:
+        return OPTIONAL & set(opened.programs)
     try:
         return {name for name in OPTIONAL & set(opened.programs) if not _has_hook(kernel, opened.section_of(name))}
     finally:
@@ -302,14 +305,24 @@ def _has_hook(kernel: Btf | KernelBtf, section: str) -> bool:
     return kernel.has("func", f"bpf_lsm_{hook}" if kind == "lsm" else hook)
 
 
+def _controllers() -> dict[str, int]:
+    """Like ``enum cgroup_subsys_id``, for a kernel without BTF: the controllers in the order that the kernel keeps."""
+    names = [line.split()[0] for line in Path("/proc/cgroups").read_text().splitlines() if not line.startswith("#")]
+    return {f"{'io' if name == 'blkio' else name}_cgrp_id": place for place, name in enumerate(names)}
+
+
 def subsystem_index(controller: str) -> int:
     """The place of a cgroup v1 controller in ``css_set.subsys``, from the kernel's BTF; ``unified`` is -1."""
     if controller == "unified":
         return -1
     kernel_name = {"blkio": "io"}.get(controller, controller)
-    kernel = _kernel()
-    members = kernel.enum("cgroup_subsys_id")
-    kernel.close()
+    try:
+        kernel = _kernel()
+    except LookupError:
+        members = _controllers()
+    else:
+        members = kernel.enum("cgroup_subsys_id")
+        kernel.close()
     try:
         return members[f"{kernel_name}_cgrp_id"]
     except KeyError:

@@ -50,7 +50,8 @@ FLAGS = (
 )
 _ARRAY = 2
 _READ_ONLY, _MAPPABLE = 1 << 7, 1 << 10  # BPF_F_RDONLY_PROG, BPF_F_MMAPABLE
-_TIMEOUT = 120
+_TIMEOUT = 300
+_KERNEL_HEADERS = Path("/sys/kernel/kheaders.tar.xz")  # bcc unpacks it by itself
 
 _STUB = """\
 #pragma once
@@ -157,7 +158,8 @@ class BccObject:
         if self._kernel is not None:
             return from_btf(self._kernel)
         release = os.uname().release
-        if not Path(f"/lib/modules/{release}/build/include/linux/kconfig.h").exists():
+        tree = os.environ.get("BCC_KERNEL_SOURCE", f"/lib/modules/{release}/build")
+        if not Path(tree).exists() and not _KERNEL_HEADERS.exists():
             raise BpfError(
                 "this kernel has no BTF, and its headers are not installed", f"apt-get install linux-headers-{release}"
             )
