@@ -38,7 +38,7 @@ IDLE = 12
 SHELL = "nginx-shell"
 DATASETS = (*NAMES, "nginx-idle", SHELL)
 ATTEMPTS = 3
-UNIT_TIMEOUT = 180
+UNIT_TIMEOUT = 300
 HEADING = "| dataset | units | behaviours | size | lost | software | kernel | recorded |"
 
 
@@ -165,7 +165,7 @@ def _describe(dataset: str, done: Sequence[dict[str, Any]]) -> None:
         f"{recordings.rows(target):,}",
         f"{recordings.size(target) / 1024:.0f} KiB",
         ", ".join(f"{cause} {count}" for cause, count in sorted(lost.items())) or "nothing",
-        done[0]["version"],
+        done[0]["version"].removeprefix("nginx version: "),
         done[0]["kernel"],
         f"{datetime.now(UTC):%Y-%m-%d}",
     )

@@ -127,7 +127,7 @@ workload = Workload(
         "crash": Drill(crash),
     },
     touch=lambda: web.ask("GET", "/"),
-    version=("node", "--version"),
+    version=("node", "-p", "`Node.js ${process.versions.node}`"),
     environment={
         "PORT": str(PORT),
         "NODEWEB_DATA": str(DATA),

@@ -36,7 +36,7 @@ def descendants(pid: int) -> Iterator[int]:
         level = [grandchild for child in level for grandchild in children(child)]
 
 
-def find(ancestor: int, executable: str, timeout: float = 20.0, without: str = "") -> int | None:
+def find(ancestor: int, executable: str, timeout: float = 60.0, without: str = "") -> int | None:
     """The nearest descendant of `ancestor` (or itself) that runs `executable`; waits for it up to `timeout` seconds.
 
     Processes with the word `without` in their command line are passed over: a recorder may run the same interpreter as

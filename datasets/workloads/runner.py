@@ -39,7 +39,7 @@ SETTLE = 2.3
 LEAST_LOAD = 4.0
 """Seconds of load at least: a unit whose kinds are done earlier plays some of them again."""
 
-FINISH = 60.0
+FINISH = 90.0
 """Seconds that the recorder may take to write its dataset once the workload has ended."""
 
 

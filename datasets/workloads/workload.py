@@ -98,7 +98,7 @@ class Workload:
         found = [self.drills[drill].recorder or "" for drill in drills]
         return found if all(found) else []
 
-    def wait_ready(self, pid: int, timeout: float = 20.0) -> float:
+    def wait_ready(self, pid: int, timeout: float = 60.0) -> float:
         """Waits until the unit serves and tells how long that took, in seconds; raises `WorkloadError`."""
         began = time.monotonic()
         while time.monotonic() - began < timeout:
