@@ -73,6 +73,7 @@ def record_unit(dataset: str, unit: Unit, options: Options) -> dict[str, Any]:
     marker = folder / "done.json"
     if marker.exists() and not options.again:
         done: dict[str, Any] = json.loads(marker.read_text())
+        recordings.annotate(folder / "recording", unit, _marked(unit))
         return done | {"kept": True}
     problem = ""
     for attempt in range(ATTEMPTS):

@@ -36,7 +36,9 @@ def rows(recording: Path) -> int:
 
 
 def annotate(recording: Path, unit: Unit, marked: Sequence[str] = ()) -> None:
-    """Writes the unit's loads, drills and seed into the notes of `units.parquet`.
+    """Writes the unit's loads, drills and seed into the notes of `units.parquet`, and takes out the machine's cgroup.
+
+    A command is recorded in the cgroup of whoever started it, which says nothing of the workload.
 
     `marked`: the drills that were the recorder's to do; raises `WorkloadError` if it did not do one of them.
     """
@@ -49,6 +51,8 @@ def annotate(recording: Path, unit: Unit, marked: Sequence[str] = ()) -> None:
     new = [f"{note}, by hand" if note.startswith("drill: ") and not marked else note for note in unit.notes()]
     notes = [[*(old or []), *(note for note in new if note not in (old or []))] for old in table["notes"].to_pylist()]
     table = table.set_column(table.schema.get_field_index("notes"), field, pa.array(notes, field.type))
+    place = table.schema.get_field_index("cgroup")
+    table = table.set_column(place, table.schema.field(place), pa.nulls(table.num_rows, pa.string()))
     temporary = path.with_suffix(".tmp")
     pq.write_table(table, temporary, compression="zstd")
     temporary.chmod(0o600)

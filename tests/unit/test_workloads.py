@@ -137,7 +137,7 @@ def test_processes_are_found_below_their_ancestor_and_seen_to_end() -> None:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    unit = {"unit": "u1", "workload": "nginx", "notes": ["from the recorder"]}
+    unit = {"unit": "u1", "workload": "nginx", "cgroup": "/user.slice/me", "notes": ["from the recorder"]}
     table = pa.Table.from_pylist([unit], schema=UNITS).replace_schema_metadata({"discover.kind": "units"})
     pq.write_table(table, tmp_path / "units.parquet")
     return tmp_path
@@ -152,6 +152,7 @@ def test_notes_are_added_once_and_the_schema_stays(recording: Path) -> None:
     table = pq.read_table(recording / "units.parquet", partitioning=None)
     assert table.schema.equals(UNITS)
     assert table.schema.metadata[b"discover.kind"] == b"units"
+    assert table.column("cgroup").to_pylist() == [None]
     assert table.column("notes").to_pylist() == [
         ["from the recorder", "load: static", "load: proxy", "drill: reload, by hand", "state: restart", "seed: 99"]
     ]
