@@ -85,14 +85,28 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
             "inventory": rows("SELECT count(*) AS files FROM inventory")[0]["files"],
         }
     summary["watched"] = dataset.watched
-    table = dataset.behaviours()
-    units = [u["unit"] for u in summary["units"]] or sorted(set(table["unit"].cast("string").to_pylist()))
-    estimates = by_class(table, units)
-    summary["coverage"] = {
-        name: {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in asdict(estimate).items()}
-        for name, estimate in estimates.items()
-    }
+    summary["coverage"] = _coverage(dataset, summary["units"])
     return summary
+
+
+def _coverage(dataset: Dataset, units: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """By workload and class; a unit that nobody described belongs to the workload of its rows."""
+    table = dataset.behaviours()
+    owner = dict(
+        zip(table["unit"].cast("string").to_pylist(), table["workload"].cast("string").to_pylist(), strict=True)
+    )
+    owner |= {u["unit"]: u["workload"] for u in units}
+    members: dict[str, list[str]] = {}
+    for unit, workload in sorted(owner.items()):
+        members.setdefault(workload, []).append(unit)
+    return {
+        workload: {name: _finite(asdict(estimate)) for name, estimate in by_class(table, names).items()}
+        for workload, names in sorted(members.items())
+    }
+
+
+def _finite(estimate: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in estimate.items()}
 
 
 def as_lines(summary: dict[str, Any]) -> Iterator[str]:
@@ -127,8 +141,10 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "Lost: " + (_listed(f"{x['count']:,} {x['cause']}" for x in summary["losses"] if x["count"]) or "nothing")
     yield "Seen so far:"
-    for name, state in summary["watched"].items():
-        yield f"  {name}: {_seen(summary, name, state)}"
+    for workload, estimates in summary["coverage"].items():
+        for name, state in summary["watched"].items():
+            whose = f"{workload}, {name}" if len(summary["coverage"]) > 1 else name
+            yield f"  {whose}: {_seen(estimates[name], state)}"
 
 
 def _life(unit: dict[str, Any]) -> str:
@@ -176,11 +192,10 @@ def _executable(row: dict[str, Any]) -> Iterator[str]:
         yield f"    {line}"
 
 
-def _seen(summary: dict[str, Any], name: str, state: dict[str, str]) -> str:
+def _seen(estimate: dict[str, Any], state: dict[str, str]) -> str:
     if state["state"] != "watched":
         return "UNWATCHED" + (f" ({state['note']})" if state["note"] else "") + ": nothing follows from its absence"
-    estimate = summary["coverage"][name]
-    behaviours = summary["classes"].get(name, {"behaviours": 0})["behaviours"]
+    behaviours = estimate["behaviours"]
     if estimate["units"] < 2:
         return f"{behaviours:,} behaviours; one unit says nothing of the next: record more units"
     chance = f"{estimate['new']:.0%} ({estimate['low']:.0%} to {estimate['high']:.0%})"

@@ -10,7 +10,7 @@ The sampling unit is a replica-run, never an event: what one run does depends on
   (Chao2, a lower bound) and the coverage deficit for incidence data.
 - The jackknife over units (Efron and Stein, 1981) for the interval.
 - A clean record of n units still leaves, with 95 % confidence, a chance up to 1 - 0.05^(1/n) (the exact binomial
-  bound; the "rule of three" for large n). No interval here ends below it.
+  bound; the "rule of three" for large n). No interval here ends below it, nor, by symmetry, begins above 0.05^(1/n).
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def _interval(holds: npt.NDArray[np.bool_], shared: npt.NDArray[np.bool_]) -> tu
     new = float(holds.mean())
     error = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
     reach = _t975(n - 1) * error
-    return new, max(0.0, new - reach), min(1.0, max(new + reach, clean_bound(n)))
+    clean = clean_bound(n)
+    return new, max(0.0, min(new - reach, 1 - clean)), min(1.0, max(new + reach, clean))
 
 
 def _t975(freedom: int) -> float:

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -33,8 +33,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        found = importlib.import_module(f"discover.cli.{cmd_name}").command
-        assert isinstance(found, click.Command)
+        found: click.Command = importlib.import_module(f"discover.cli.{cmd_name}").command
         return found
 
     def resolve_command(
@@ -45,6 +44,15 @@ class _Lazy(click.Group):
             hint = f"did you mean {near[0]}?" if near else "`discover --help` lists the commands"
             raise click.UsageError(f"no command {printable(args[0])!r}\nhint: {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            answer = super().invoke(ctx)
+            sys.stdout.flush()  # here a closed pipe is no error; at the interpreter's end it would be a traceback
+        except BrokenPipeError:  # who read our output has enough; click would end with 1, which means findings here
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return answer
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -80,9 +88,6 @@ def main() -> NoReturn:
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except click.ClickException as error:
         _complain(error.format_message(), "")
         if isinstance(error, click.UsageError) and error.ctx:

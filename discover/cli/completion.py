@@ -11,7 +11,7 @@ __all__ = ["command"]
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the completion script of a shell.
+    r"""Print the completion script of a shell.
 
     \b
     Examples:
@@ -20,6 +20,5 @@ def command(shell: str) -> None:
     """
     from discover.cli import group  # noqa: PLC0415 - a command of the group that it completes
 
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(group, {}, "discover", "_DISCOVER_COMPLETE").source())
+    if kind := get_completion_class(shell):
+        click.echo(kind(group, {}, "discover", "_DISCOVER_COMPLETE").source())
