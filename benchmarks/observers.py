@@ -19,7 +19,7 @@ from datasets.workloads import processes
 
 __all__ = ["Bare", "Bpftrace", "Discover", "Observer", "ObserverError", "Strace", "available"]
 
-START = 20.0
+START = 60.0
 """Seconds that an observer may take until it watches."""
 
 STOP = 60.0
@@ -87,9 +87,9 @@ class Discover(Observer):
             yield
 
     @staticmethod
-    def watching(output: Path) -> Path:
-        """The file whose appearance tells that the recorder watches."""
-        return output / "recording.json"
+    def watching(output: Path) -> tuple[Path, bytes]:
+        """The file that tells that the recorder watches, and the word of its first line of progress."""
+        return output.with_suffix(".log"), b"behaviours"
 
 
 class Bpftrace(Observer):
@@ -124,7 +124,7 @@ class Bpftrace(Observer):
         )
         output.mkdir(parents=True, exist_ok=True)
         printed = output / "printed"
-        with background(["bpftrace", "-B", "line", "-o", str(printed), "-e", script], output, printed):
+        with background(["bpftrace", "-B", "line", "-o", str(printed), "-e", script], output, (printed, b"watching")):
             yield
 
 
@@ -150,7 +150,7 @@ class Strace(Observer):
         output.mkdir(parents=True, exist_ok=True)
         who = [word for process in (pid, *processes.descendants(pid)) for word in ("-p", str(process))]
         trace = output / "trace"
-        with background(["strace", *self.options, "-o", str(trace), *who], output, trace):
+        with background(["strace", *self.options, "-o", str(trace), *who], output, (trace, b"")):
             yield
 
 
@@ -162,15 +162,15 @@ def available(observers: Sequence[Observer]) -> tuple[list[Observer], list[str]]
 
 
 @contextmanager
-def background(command: Sequence[str], output: Path, sign: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs an observer beside the block: until `sign` exists before it, and told to stop by SIGINT after it."""
+def background(command: Sequence[str], output: Path, sign: tuple[Path, bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs an observer beside the block, which begins when the file of `sign` has its word; after it comes SIGINT."""
     output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_suffix(".log")
     with log.open("wb") as sink:
         started = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL)
         try:
             until = time.monotonic() + START
-            while not sign.exists():
+            while not sign[0].exists() or sign[1] not in sign[0].read_bytes():
                 if started.poll() is not None or time.monotonic() > until:
                     raise ObserverError(f"{' '.join(command[:2])} did not start: {_tail(log)}")
                 time.sleep(0.02)

@@ -93,7 +93,7 @@ def record(output: Path, scratch: Path, recorder: list[str]) -> str:
         try:
             run = Run(rng, pid, 1.5, scratch)
             log = scratch / "said.txt"
-            with log.open("ab") as sink:
+            with log.open("wb") as sink:
                 command = [
                     *recorder,
                     "--for",
@@ -106,7 +106,7 @@ def record(output: Path, scratch: Path, recorder: list[str]) -> str:
                 ]
                 command += ["--container", NAME]  # its file system is this machine's: an inventory would say nothing
                 started = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL)
-                time.sleep(3.0)
+                _wait_for_recorder(started, log)
                 nginx.static(run)
                 shown = shell()
                 nginx.errors(run)
@@ -121,6 +121,15 @@ def record(output: Path, scratch: Path, recorder: list[str]) -> str:
     if status:
         raise WorkloadError(f"the recorder ended with exit code {status}; see {log}")
     return shown
+
+
+def _wait_for_recorder(started: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the recorder's first line of progress: before it, what happens is not recorded."""
+    until = time.monotonic() + 60.0
+    while b"behaviours" not in log.read_bytes():
+        if started.poll() is not None or time.monotonic() > until:
+            raise WorkloadError(f"the recorder did not start: {log.read_bytes()[-300:]!r}")
+        time.sleep(0.05)
 
 
 def main(arguments: list[str] | None = None) -> int:
