@@ -207,31 +207,32 @@ def damaged(place: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "told_so"),
+    ("how", "expected"),
     [
-        ("version", 3, ("schema version 2, this discover reads 1", "upgrade")),
-        ("truncated", 3, ("truncated or no Parquet", "backup")),
-        ("foreign", 3, ("not written by discover", "folder")),
-        ("no manifest", 3, ("no recording.json", "recording")),
-        ("empty", 2, ("no recording in", "discover record")),
+        ("version", (3, "schema version 2, this discover reads 1", "upgrade")),
+        ("truncated", (3, "truncated or no Parquet", "backup")),
+        ("foreign", (3, "not written by discover", "folder")),
+        ("no manifest", (3, "no recording.json", "recording")),
+        ("empty", (2, "no recording in", "discover record")),
     ],
 )
 @pytest.mark.parametrize("options", [[], ["--summary"], ["--json"], ["--sql", "SELECT count(*) FROM behaviours"]])
 def test_what_is_wrong_with_a_dataset_is_said(
-    discover: Run, tmp_path: Path, how: str, code: int, told_so: tuple[str, str], options: list[str]
+    discover: Run, tmp_path: Path, how: str, expected: tuple[int, str, str], options: list[str]
 ) -> None:
     import synthetic
 
     synthetic.record(tmp_path / "web", ["web-1"])
     damaged(tmp_path / "web", how)
     told = discover("show", tmp_path / "web", *options)
+    code, message, hint = expected
     assert told.returncode == code
     assert told.stdout == ""
     error, advice = told.stderr.splitlines()
     assert error.startswith("error: ")
-    assert told_so[0] in error
+    assert message in error
     assert advice.startswith("hint: ")
-    assert told_so[1] in advice
+    assert hint in advice
 
 
 @pytest.mark.parametrize(
