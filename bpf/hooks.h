@@ -333,6 +333,8 @@ HOOK(file_open, on_open, struct file *file)
 	else if (flags & O_TRUNC)
 		q.key.access |= ACCESS_TRUNCATE;
 	about_file(&q, file);
+	if (of_a_layer(&q))
+		return 0;
 	if (flags & FMODE_EXEC_FLAG && runtime_still(t) && from_own_mounts(task, q.mnt)) {
 		early = *t; /* the executable that ends the runtime's phase is opened by the workload */
 		early.mode = MODE_WORKLOAD;
@@ -402,6 +404,31 @@ int BPF_PROG(on_capable, const void *cred, void *ns, int capability, unsigned in
 	if (options & CAP_OPT_NOAUDIT) /* a question, not a use */
 		return 0;
 	return on_capability(capability, result);
+}
+
+/* A connection without a system call of its own. */
+HOOK(socket_connect, on_connect, struct socket *socket, void *address, int length)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task *t = watched();
+	struct request q = {};
+	__u32 zero = 0, size = length;
+	struct given *g = bpf_map_lookup_elem(&strings, &zero);
+
+	if (!t || !g || !in_io_uring(task) || length < 2)
+		return 0;
+	if (size > 112)
+		size = 112;
+	opaque(size);
+	g->words[1] = 0;
+	g->words[2] = 0;
+	if (bpf_probe_read_kernel(g, size & 127, address))
+		return 0;
+	q.key.op = OP_CONNECT;
+	about_socket(&q, (struct socket *)number_of(socket));
+	about_address(&q, task, g, length);
+	commit(&q, t, task);
+	return 0;
 }
 
 #endif

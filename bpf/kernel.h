@@ -31,6 +31,7 @@ struct file_system_type {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_flags;
 	struct file_system_type *s_type;
 } KERNEL_STRUCT;
 
@@ -121,6 +122,7 @@ struct signal_struct {
 } KERNEL_STRUCT;
 
 struct mm_struct {
+	unsigned long saved_auxv[2];
 	struct file *exe_file;
 	unsigned long arg_start;
 	unsigned long arg_end;
@@ -199,10 +201,6 @@ struct sock {
 	__u16 sk_protocol;
 } KERNEL_STRUCT;
 
-struct sock___5_10 { /* sk_protocol was widened and moved by bf9765145b85 in 5.6; kept for kernels that backport */
-	unsigned int sk_protocol;
-} KERNEL_STRUCT;
-
 struct socket {
 	short type;
 	struct sock *sk;
@@ -214,6 +212,7 @@ struct unix_address {
 
 struct unix_sock {
 	struct unix_address *addr;
+	struct path path;
 	struct sock *peer;
 } KERNEL_STRUCT;
 
@@ -239,6 +238,7 @@ struct pt_regs___arm64 {
 #define FMODE_CREATED 0x100000
 #define FMODE_BACKING 0x2000000
 #define FMODE_NOACCOUNT 0x20000000 /* overlayfs opening a file of one of its layers */
+#define SB_KERNMOUNT (1 << 22)
 #define PF_KTHREAD 0x00200000
 #define PF_IO_WORKER 0x00000010
 #define TS_COMPAT 0x0002

@@ -106,6 +106,40 @@ static __always_inline bool from_own_mounts(struct task_struct *task, struct vfs
 	return !own_mounts_needed || BPF_CORE_READ(own, ns.inum) != host_mount_namespace;
 }
 
+/*
+ * The script of an exec, by the name that the kernel made of what was asked for: relative to a descriptor that is
+ * /dev/fd/N/NAME, and by descriptor alone /dev/fd/N (alloc_bprm() in fs/exec.c).
+ */
+static __always_inline void about_script(struct request *q, struct task_struct *task, struct given *g,
+					 const char *filename, long length)
+{
+	const char *name = (const char *)g;
+	int fd = 0, at = 8;
+
+	if (g->words[0] != 0x2f64662f7665642full) { /* "/dev/fd/" */
+		about_given(q, task, AT_FDCWD, g, length);
+		return;
+	}
+#pragma unroll
+	for (int i = 0; i < 5; i++) {
+		char digit = name[8 + i];
+
+		if (digit < '0' || digit > '9')
+			break;
+		fd = fd * 10 + digit - '0';
+		at = 9 + i;
+	}
+	if (name[at] != '/') {
+		struct file *file = file_of(task, fd);
+
+		if (file)
+			about_file(q, file);
+		return;
+	}
+	length = bpf_probe_read_kernel_str(g, PATH_LONG, filename + at + 1);
+	about_given(q, task, fd, g, length > 0 ? length : 0);
+}
+
 static __always_inline bool runtime_still(struct task *t)
 {
 	return t->mode == MODE_RUNTIME_INIT || t->mode == MODE_ENTERING;
@@ -154,7 +188,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 		if (got > 0) {
 			q.key.op = OP_EXEC;
-			about_given(&q, task, AT_FDCWD, g, got);
+			about_script(&q, task, g, filename, got);
 			script = commit(&q, t, task);
 			__builtin_memset(&q, 0, sizeof(q));
 		}

@@ -43,16 +43,28 @@ static __always_inline void about_file(struct request *q, struct file *file)
 	about_path(q, path.dentry, path.mnt);
 }
 
+/* A private mount that no namespace has, of a file system that a person mounted: overlayfs at work below itself. */
+static __always_inline bool of_a_layer(struct request *q)
+{
+	struct inode *inode = q->inode;
+	struct mount *mount = mount_of(q->mnt);
+
+	if ((__u64)BPF_CORE_READ(mount, mnt_ns) != MNT_NS_INTERNAL || !inode)
+		return false;
+	return !(BPF_CORE_READ(inode, i_sb, s_flags) & SB_KERNMOUNT);
+}
+
 /* The file behind a mapping. Of overlayfs it is the layer's, which knows the path that was opened (since 6.7). */
 static __always_inline void about_mapped_file(struct request *q, struct file *file)
 {
 	struct backing_file *backing = (struct backing_file *)file;
 	struct path path;
 
-	if (bpf_core_field_exists(backing->user_path) && BPF_CORE_READ(file, f_mode) & FMODE_BACKING)
-		bpf_core_read(&path, sizeof(path), &backing->user_path);
-	else
-		bpf_probe_read_kernel(&path, sizeof(path), &file->f_path);
+	about_file(q, file);
+	if (!of_a_layer(q) || !bpf_core_field_exists(backing->user_path))
+		return;
+	bpf_core_read(&path, sizeof(path), &backing->user_path);
+	q->flags = 0;
 	about_path(q, path.dentry, path.mnt);
 }
 
@@ -81,6 +93,7 @@ __noinline __u64 string_hash(__u64 length)
 		length = PATH_LONG;
 	bpf_probe_read_kernel((char *)g + length, sizeof(nothing), &nothing); /* whole words, so nothing stale in the last */
 	for (__u32 i = 0; i < PATH_LONG / 8; i++) {
+		opaque(length); /* one bound of the loop that the verifier sees: the constant */
 		if (i * 8 >= length)
 			break;
 		hash = (hash ^ g->words[i]) * 0xff51afd7ed558ccdull;
@@ -204,24 +217,33 @@ static __always_inline void about_own_address(struct request *q, struct socket *
 	q->key.object[3] = q->address[1];
 }
 
-/* The path that a bound unix socket has; read from the kernel's copy. */
-static __always_inline void about_unix_name(struct request *q, struct socket *socket, struct given *g)
+/*
+ * The name that a bound unix socket has, from the kernel's own structures: the file that was made, or the abstract name.
+ * False: it has none.
+ */
+static __always_inline bool about_unix_name(struct request *q, struct sock *sk, struct given *g)
 {
-	struct unix_sock *u = (struct unix_sock *)BPF_CORE_READ(socket, sk);
+	struct unix_sock *u = (struct unix_sock *)sk;
 	struct unix_address *address = BPF_CORE_READ(u, addr);
+	struct dentry *dentry = BPF_CORE_READ(u, path.dentry);
 	__u32 length;
 
+	if (dentry) {
+		about_path(q, dentry, BPF_CORE_READ(u, path.mnt));
+		return true;
+	}
 	if (!address)
-		return;
+		return false;
 	length = BPF_CORE_READ(address, len);
 	if (length <= 2 || length > 110)
-		return;
+		return false;
 	opaque(length);
 	if (bpf_probe_read_kernel(g, length & 127, (char *)&address->len + sizeof(int))) /* the name follows */
-		return;
+		return false;
 	q->given = g;
 	q->given_length = length;
 	q->key.object[3] = string_hash(length);
+	return true;
 }
 
 #endif

@@ -150,16 +150,21 @@ struct request {
 	__u64 address[2];
 };
 
-static __always_inline void lose(__u64 cgroup, __u32 cause)
+static __always_inline void lose_many(__u64 cgroup, __u32 cause, __u32 n)
 {
 	struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &cgroup);
 
 	if (cause >= LOSS_CAUSES)
 		return;
 	if (c)
-		__sync_fetch_and_add(&c->lost[cause], 1);
+		__sync_fetch_and_add(&c->lost[cause], n);
 	else
-		__sync_fetch_and_add(&state.lost_anywhere[cause], 1);
+		__sync_fetch_and_add(&state.lost_anywhere[cause], n);
+}
+
+static __always_inline void lose(__u64 cgroup, __u32 cause)
+{
+	lose_many(cgroup, cause, 1);
 }
 
 /* Unique for as long as no CPU takes two records in one nanosecond; 5.10 has no atomic that returns a value. */
@@ -274,6 +279,7 @@ static __always_inline void fill_head(struct record_head *head, struct request *
 	__builtin_memcpy(head->address, q->address, sizeof(head->address));
 	head->given_length = q->given_length;
 	head->path_at = 0xffff;
+	head->mount_namespace = 0;
 	head->mode = 0;
 	head->fs[0] = 0;
 	if (q->inode) {
@@ -282,6 +288,11 @@ static __always_inline void fill_head(struct record_head *head, struct request *
 
 		head->mode = BPF_CORE_READ(inode, i_mode);
 		bpf_probe_read_kernel_str(head->fs, sizeof(head->fs), name);
+	}
+	if (q->given) {
+		struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+		head->mount_namespace = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 	}
 	if (q->dentry)
 		head->flags |= walk_flags(q->dentry, q->mnt);

@@ -78,6 +78,7 @@ enum record_flags {
 	FLAG_UNHASHED = 256,	/* the name is gone */
 	FLAG_DETACHED = 512,	/* the mount has left every namespace */
 	FLAG_PEER_SAMPLE = 1024, /* the address is a sample, not part of the key */
+	FLAG_NOFOLLOW = 2048,	/* a link at the end of `given` is the object itself */
 };
 
 enum phase {
@@ -135,7 +136,7 @@ struct record_head {
 	__u16 port; /* host order; a capability's number */
 	__u16 path_at; /* where the path begins in `path`; it ends at PATH_SHORT or PATH_LONG */
 	__u16 given_length;
-	__u32 unused;
+	__u32 mount_namespace; /* where `given` is to be resolved; inode number */
 	__u8 address[16];
 	char fs[16];
 };
@@ -216,7 +217,7 @@ struct call {
 	__u8 path2;
 	__u8 flags; /* open flags */
 	__u8 fd;    /* the object is this open file */
-	__u8 unused;
+	__u8 nofollow; /* 0 a link at the end is followed; 1 never; n + 2 unless argument n has AT_SYMLINK_NOFOLLOW */
 };
 
 #endif

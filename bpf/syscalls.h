@@ -225,7 +225,7 @@ static __always_inline int told_message(struct request *q, struct task *t, struc
 	__u32 length, count = many && !q->key.error ? v->result : 1;
 
 	if (i == SEND_BATCH - 1 && count > SEND_BATCH)
-		lose(t->cgroup, LOSS_UNRESOLVED);
+		lose_many(t->cgroup, LOSS_UNRESOLVED, count - SEND_BATCH);
 	if (i >= count || !read_message(v, header, &name, &length))
 		return NOTHING;
 	return told_send(q, task, v->args[0], name, length, v->args[many ? 3 : 2]) == LAST ? MORE : SKIP;
@@ -254,13 +254,24 @@ static __always_inline int told_socket(struct request *q, struct task *t, struct
 	if (op == OP_CONNECT || op == OP_BIND) {
 		if (!read_address(&g, v->args[1], v->args[2]))
 			return NOTHING;
+		if (q->family == AF_UNIX && !q->key.error) {
+			struct sock *sk = BPF_CORE_READ(socket, sk);
+			struct unix_sock *u = (struct unix_sock *)sk;
+
+			if (op == OP_CONNECT)
+				sk = BPF_CORE_READ(u, peer);
+			if (sk && about_unix_name(q, sk, g))
+				return LAST;
+			if (!read_address(&g, v->args[1], v->args[2]))
+				return NOTHING;
+		}
 		about_address(q, task, g, v->args[2]);
 		return LAST;
 	}
 	about_own_address(q, socket, op == OP_ACCEPT && v->result >= 0);
 	g = bpf_map_lookup_elem(&strings, &zero);
 	if (g && q->family == AF_UNIX)
-		about_unix_name(q, socket, g);
+		about_unix_name(q, BPF_CORE_READ(socket, sk), g);
 	if (op == OP_LISTEN && !q->key.error)
 		note_ready(t);
 	return LAST;
@@ -349,6 +360,8 @@ static __always_inline int told_names(struct request *q, struct task *t, struct 
 		q->key.op = i ? OP_RENAME_TO : OP_RENAME_FROM;
 	if (op == CALL_LINK)
 		q->key.op = i ? OP_LINK_TO : OP_LINK_FROM;
+	if (call->nofollow == 1 || (call->nofollow > 1 && argument(v, call->nofollow - 2) & AT_SYMLINK_NOFOLLOW))
+		q->flags |= FLAG_NOFOLLOW;
 	if (!about_name(q, t, task, dirfd == NO_ARGUMENT ? AT_FDCWD : (int)argument(v, dirfd), argument(v, path)))
 		return more ? SKIP : NOTHING;
 	return more ? MORE : LAST;
@@ -413,8 +426,13 @@ __noinline int told(__u32 i)
 	}
 	}
 	file = file_in_call(v, task, op, call->fd);
+	if (file && op == CALL_MPROTECT) {
+		q->key.op = OP_MPROTECT_EXEC;
+		about_mapped_file(q, file);
+		return LAST;
+	}
 	if (file) {
-		q->key.op = op == CALL_MMAP ? OP_MMAP_EXEC : op == CALL_MPROTECT ? OP_MPROTECT_EXEC : op;
+		q->key.op = op == CALL_MMAP ? OP_MMAP_EXEC : op;
 		about_file(q, file);
 		return LAST;
 	}

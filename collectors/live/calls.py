@@ -18,7 +18,8 @@ class Call:
     """How to read one call's exit; numbers are argument positions, `NONE` where there is none.
 
     `op` names a member of ``enum operation`` in `bpf/record.h`. `fd`: the object is that open file. `flags`: where the
-    open flags (or those of unlinkat) are.
+    open flags (or those of unlinkat) are. `nofollow`: 1 if a link at the end is the object itself, n + 2 if argument n can
+    say so (AT_SYMLINK_NOFOLLOW).
     """
 
     op: str
@@ -28,6 +29,7 @@ class Call:
     path2: int = NONE
     flags: int = NONE
     fd: int = NONE
+    nofollow: int = 0
 
 
 CALLS = {
@@ -54,11 +56,14 @@ CALLS = {
     "chmod": Call("OP_CHMOD", path=0),
     "fchmod": Call("OP_CHMOD", fd=0),
     "fchmodat": Call("OP_CHMOD", dirfd=0, path=1),
+    "fchmodat2": Call("OP_CHMOD", dirfd=0, path=1, nofollow=5),
     "chown": Call("OP_CHOWN", path=0),
     "fchown": Call("OP_CHOWN", fd=0),
-    "fchownat": Call("OP_CHOWN", dirfd=0, path=1),
+    "lchown": Call("OP_CHOWN", path=0, nofollow=1),
+    "fchownat": Call("OP_CHOWN", dirfd=0, path=1, nofollow=6),
     "setxattr": Call("OP_SETXATTR", path=0),
-    "setxattrat": Call("OP_SETXATTR", dirfd=0, path=1),
+    "lsetxattr": Call("OP_SETXATTR", path=0, nofollow=1),
+    "setxattrat": Call("OP_SETXATTR", dirfd=0, path=1, nofollow=4),
     "fsetxattr": Call("OP_SETXATTR", fd=0),
     "mmap": Call("CALL_MMAP"),
     "mprotect": Call("CALL_MPROTECT"),
@@ -82,12 +87,9 @@ ALIASES = {
     "truncate64": "truncate",
     "ftruncate64": "ftruncate",
     "renameat2": "renameat",
-    "fchmodat2": "fchmodat",
-    "lchown": "chown",
     "chown32": "chown",
     "fchown32": "fchown",
-    "lchown32": "chown",
-    "lsetxattr": "setxattr",
+    "lchown32": "lchown",
     "mmap2": "mmap",
     "pkey_mprotect": "mprotect",
     "accept4": "accept",
@@ -143,5 +145,5 @@ def table(abi: str, operations: dict[str, int]) -> bytes:
     slots = bytearray(8 * SLOTS)
     for name, number in NUMBERS[abi].items():
         op, *positions = astuple(CALLS[ALIASES.get(name, name)])
-        slots[8 * number : 8 * number + 8] = bytes([operations[op], *positions, 0])
+        slots[8 * number : 8 * number + 8] = bytes([operations[op], *positions])
     return bytes(slots)

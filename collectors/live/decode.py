@@ -7,6 +7,7 @@ loader and its script, and maps them) has those rows *derived* here.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from models.behaviour import SEGMENT, Access, Object, Operation, Resolution, tex
 
 __all__ = ["Actor", "Decoder", "Tables", "derived_key"]
 
-_SHORT, _LONG = 256, 4096
+_NESTED = 5  # interpreters that the kernel follows (BINPRM_MAX_RECURSION in fs/exec.c)
 _NO_PATH = 0xFFFF
 _FOLLOWED = {Operation.TRUNCATE, Operation.CHMOD, Operation.CHOWN, Operation.SETXATTR, Operation.EXEC, Operation.OPEN}
 _NAMED_BY_KERNEL = {Operation.CONNECT, Operation.BIND, Operation.SEND, Operation.LISTEN, Operation.ACCEPT}
@@ -97,7 +98,8 @@ class Tables:
 class Decoder:
     """Turns batches of records into rows.
 
-    `unit_of`: cgroup id -> unit. `root_of`: tgid -> the file system root that the process sees. `redact`: argv as it may
+    `unit_of`: cgroup id -> unit. `root_of`: tgid, mount namespace -> the
+    file system root that the process saw. `redact`: argv as it may
     be stored. `clock`: what to add to CLOCK_MONOTONIC ns for Unix time in ns. `sees_exec`: the back end sees the
     kernel's own part of an exec. `on_control`: called for records that are no behaviour (cgroup, ready, exit).
     """
@@ -108,7 +110,7 @@ class Decoder:
         tables: Tables,
         *,
         unit_of: Callable[[int], str],
-        root_of: Callable[[int], Root],
+        root_of: Callable[[int, int], Root],
         redact: Callable[[list[str]], list[str]],
         clock: int,
         sees_exec: bool,
@@ -120,6 +122,7 @@ class Decoder:
         self._clock, self._sees_exec = clock, sees_exec
         self._on_control, self._on_gone = on_control, on_gone
         self._kind = {number: name for name, number in abi.kinds.items()}
+        self._loaders: dict[bytes, bytes | None] = {}
         self._rows: dict[str, list[Any]] = {name: [] for name in SEGMENT.names}
         self.fresh = Tables()
         """What was learned since it was last taken: to be stored with the rows, for a recording that is resumed."""
@@ -205,7 +208,8 @@ class Decoder:
             row["owner_match"] = "OWNER" in flags
         resolved, path = Resolution.KERNEL, base
         if "JOINED" in flags or "ASKED" in flags:
-            path = self._joined(base, given, int(head["tgid"]), follow_last=op in _FOLLOWED)
+            follow = op in _FOLLOWED and "NOFOLLOW" not in flags and row["errno"] != errno.ELOOP
+            path = self._joined(base, given, self._root(head), follow_last=follow)
             resolved = Resolution.ASKED if "ASKED" in flags else Resolution.JOINED
         elif "ANONYMOUS" in flags:
             row["object"] = Object.ANONYMOUS
@@ -227,11 +231,14 @@ class Decoder:
         bits = int(head["flags"])
         return {name for name, bit in self.abi.flags.items() if bits & bit}
 
-    def _joined(self, base: bytes | None, given: bytes, tgid: int, *, follow_last: bool) -> bytes | None:
+    def _root(self, head: np.void) -> Root:
+        return self._root_of(int(head["tgid"]), int(head["mount_namespace"]))
+
+    def _joined(self, base: bytes | None, given: bytes, root: Root, *, follow_last: bool) -> bytes | None:
         if base is None:
             return None
         full = given if base == b"/" and given.startswith(b"/") else base.rstrip(b"/") + b"/" + given
-        return self._root_of(tgid).canonical(full, follow_last=follow_last)
+        return root.canonical(full, follow_last=follow_last, top=base if given.startswith(b"/") else b"/")
 
     def _socket(self, row: dict[str, Any], op: Operation, head: np.void, base: bytes | None, given: bytes) -> None:
         family, kind = int(head["family"]), int(head["type"])
@@ -246,12 +253,15 @@ class Decoder:
         elif family == socket.AF_INET6:
             wide = ipaddress.IPv6Address(address)
             row["address"], row["port"] = str(wide.ipv4_mapped or wide), int(head["port"])
+        elif family == socket.AF_UNIX and base is not None and "JOINED" not in self._flags(head):
+            row["path"], row["path_raw"] = text_of(base)
+            row["resolved"] = Resolution.KERNEL
         elif family == socket.AF_UNIX and len(given) > 2:
             name = given[2:]
             if name.startswith(b"\0"):
                 row["path"], row["path_raw"] = text_of(b"@" + name[1:])
                 return
-            full = self._joined(base or b"/", name.split(b"\0", 1)[0], int(head["tgid"]), follow_last=True)
+            full = self._joined(base or b"/", name.split(b"\0", 1)[0], self._root(head), follow_last=True)
             row["path"], row["path_raw"] = text_of(full or b"/")
             row["resolved"] = Resolution.ASKED if row["errno"] else Resolution.JOINED
 
@@ -259,14 +269,11 @@ class Decoder:
 
     def _after_exec(self, actor: Actor, row: dict[str, Any], head: np.void, base: bytes | None, given: bytes) -> None:
         """Fills in argv and script, and derives what the back end does not see."""
-        tgid = int(head["tgid"])
-        if "JOINED" in self._flags(head):  # the script itself; its interpreter's row follows
-            path = row["path"]
-            raw = row["path_raw"] or path.encode()
-            self.tables.scripts[row["key"]] = self.fresh.scripts[row["key"]] = raw
-            self._amend(interpreter=self._interpreter_of(raw, tgid))
-            if not self._sees_exec:
-                self._derive_open(actor, row, raw)
+        root = self._root(head)
+        if (
+            "JOINED" in self._flags(head) or row["key"] in self.tables.scripts
+        ):  # the script; its interpreter's row follows
+            self._script(actor, row, row["path_raw"] or row["path"].encode(), root)
             return
         if script := self.tables.scripts.get(int(head["exe"])):
             self._amend(script=text_of(script)[0])
@@ -277,17 +284,30 @@ class Decoder:
             return
         self._derive_open(actor, row, base)
         self._derive(actor, row, base, Operation.MMAP_EXEC, None, exe=base)
-        readable, loader = self._root_of(tgid).loader(base)
-        if not readable:
+        readable, loader = root.loader(base)
+        if readable:
+            self._loaders[base] = loader
+        elif base in self._loaders:
+            loader = self._loaders[base]
+        else:
             self._on_gone(actor.cgroup)
         if loader:
             self._derive_open(actor, row, loader)
             self._derive(actor, row, loader, Operation.MMAP_EXEC, None, exe=base)
 
-    def _interpreter_of(self, script: bytes, tgid: int) -> str | None:
-        root = self._root_of(tgid)
-        named = root.script_interpreter(script)
-        return text_of(root.canonical(named, follow_last=True))[0] if named else None
+    def _script(self, actor: Actor, row: dict[str, Any], script: bytes, root: Root) -> None:
+        """A script's row has its interpreter; where that is a script too, the kernel has executed and read it as well."""
+        self.tables.scripts[row["key"]] = self.fresh.scripts[row["key"]] = script
+        for depth in range(_NESTED):
+            named = root.script_interpreter(script)
+            interpreter = root.canonical(named, follow_last=True) if named else None
+            self._amend(interpreter=text_of(interpreter)[0] if interpreter else None)
+            if not self._sees_exec:
+                self._derive_open(actor, row, script)
+            if interpreter is None or depth == _NESTED - 1 or root.script_interpreter(interpreter) is None:
+                return
+            script = interpreter
+            self._derive(actor, row, script, Operation.EXEC, None)
 
     def _amend(self, **values: Any) -> None:
         for name, value in values.items():

@@ -18,10 +18,10 @@ _PT_INTERP = 3
 
 
 class Root:
-    """A file system root seen through ``/proc/PID/root`` (the host's own: ``/``)."""
+    """A file system root seen through ``/proc/PID/root`` (the host's own: ``/``; None: gone, every name is as written)."""
 
-    def __init__(self, prefix: str = "/") -> None:
-        self._prefix = prefix.rstrip("/").encode()
+    def __init__(self, prefix: str | None = "/") -> None:
+        self._prefix = b"/proc/self/fdinfo/gone" if prefix is None else prefix.rstrip("/").encode()
         self._links: dict[bytes, tuple[float, bytes | None]] = {}
 
     def real(self, path: bytes) -> bytes:
@@ -42,19 +42,22 @@ class Root:
         self._links[path] = now, target
         return target
 
-    def canonical(self, path: bytes, *, follow_last: bool) -> bytes:
+    def canonical(self, path: bytes, *, follow_last: bool, top: bytes = b"/") -> bytes:
         """`path` without ``.``, ``..`` and symbolic links; the last name is followed only if asked for.
+
+        `top` is the root that the program saw (a chroot's): absolute links begin there and ``..`` ends there.
 
         What does not exist is taken as written, so this never fails. ``/proc/self`` stays as it is: it would be ours.
         """
         pending = [part for part in path.split(b"/") if part not in (b"", b".")][::-1]
+        above = [part for part in top.split(b"/") if part]
         done: list[bytes] = []
         budget = _LINKS
         while pending:
             part = pending.pop()
             if part == b"..":
-                if done:
-                    done.pop()
+                if len(done) > len(above) or done[: len(above)] != above:
+                    done = done[:-1]
                 continue
             here = b"/" + b"/".join([*done, part])
             last = not any(p != b".." for p in pending) and not pending
@@ -66,7 +69,7 @@ class Root:
                 continue
             budget -= 1
             if target.startswith(b"/"):
-                done.clear()
+                done = list(above)
             pending += [p for p in target.split(b"/") if p not in (b"", b".")][::-1]
         return b"/" + b"/".join(done)
 

@@ -70,7 +70,7 @@ class Session:
         self.on_ready: Callable[[UnitInfo], None] = lambda _: None
         self._tree: Hierarchy = detect().hierarchies[target.hierarchy]
         self._clock = time.time_ns() - time.monotonic_ns()
-        self._roots: dict[int, Root] = {}
+        self._roots: dict[int, tuple[int, Root]] = {}
         self._host_root = Root()
         self._own_namespace = _mount_namespace("self")
         self._gone: dict[str, int] = {}
@@ -263,16 +263,22 @@ class Session:
         started = datetime.fromtimestamp((when + self._clock) / 1e9, UTC)
         return self.namer.unit_for(cgroup, path.decode(errors="surrogateescape"), pid, started).unit
 
-    def _root_of(self, tgid: int) -> Root:
-        namespace = _mount_namespace(tgid)
-        if namespace is None and self.target.root_pid:
-            namespace = _mount_namespace(self.target.root_pid)
-            tgid = self.target.root_pid
-        if namespace is None or namespace == self._own_namespace:
+    def _root_of(self, tgid: int, namespace: int) -> Root:
+        """The root of a mount namespace, through a process that is still in it; where none is left, names stay as given."""
+        if namespace in (0, self._own_namespace):
             return self._host_root
-        if namespace not in self._roots:
-            self._roots[namespace] = Root(f"/proc/{tgid}/root")
-        return self._roots[namespace]
+        known = self._roots.get(namespace)
+        if known and _mount_namespace(known[0]) == namespace:
+            return known[1]
+        for pid in (tgid, self.target.root_pid, *self._members()):
+            if pid and _mount_namespace(pid) == namespace and not _is_chrooted(pid):
+                self._roots[namespace] = pid, Root(f"/proc/{pid}/root")
+                return self._roots[namespace][1]
+        return Root(None)
+
+    def _members(self) -> list[int]:
+        keys, _ = self._maps["tasks"].items()
+        return [int(pid) for pid in keys[:256]]
 
     def _process_gone(self, cgroup: int) -> None:
         unit = self._unit_of(cgroup)
@@ -298,6 +304,15 @@ def _mount_namespace(pid: int | str) -> int | None:
         return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - follows the magic link
     except OSError:
         return None
+
+
+def _is_chrooted(pid: int) -> bool:
+    """Whether the process's root is another than its namespace's: the first line of its mounts is the root then."""
+    try:
+        with open(f"/proc/{pid}/mountinfo", "rb") as mounts:  # noqa: PTH123 - one line of a long file
+            return not any(line.split(b" ", 5)[4] == b"/" for line in mounts)
+    except OSError:
+        return True
 
 
 def _as_json(tables: Tables) -> dict[str, Any]:
