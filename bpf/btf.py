@@ -48,7 +48,8 @@ class Btf:
         number = libbpf().btf__find_by_name_kind(self._btf, name.encode(), _STRUCT)
         if number < 0:
             raise KeyError(f"struct {name}")
-        return np.dtype(self.format(number))
+        dtype: np.dtype[Any] = np.dtype(self.format(number))
+        return dtype
 
     def enum(self, name: str) -> dict[str, int]:
         """The members of ``enum name`` by name."""
@@ -90,7 +91,7 @@ class Btf:
                 fields["names"].append(self._name(name))
                 fields["formats"].append(self.format(inner_type))
                 fields["offsets"].append(offset // 8)
-            return np.dtype(fields)
+            return np.dtype(fields)  # type: ignore[call-overload]  # numpy's stubs want literal keys
         raise TypeError(f"BTF kind {kind} has no dtype")
 
     def section(self, name: str) -> dict[str, tuple[int, int, int]]:

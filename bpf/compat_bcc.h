@@ -39,9 +39,9 @@
 #undef __uint
 #undef __type
 #define __uint(NAME, VALUE) MAP_##NAME(VALUE)
-#define MAP_type(VALUE) int (*number)[__COUNTER__ + 1], (*type)[VALUE]
-#define MAP_max_entries(VALUE) int (*max_entries)[VALUE]
-#define MAP_map_flags(VALUE) int (*map_flags)[VALUE]
+#define MAP_type(VALUE) int(*number)[__COUNTER__ + 1], (*type)[VALUE]
+#define MAP_max_entries(VALUE) int(*max_entries)[VALUE]
+#define MAP_map_flags(VALUE) int(*map_flags)[VALUE]
 #define __type(NAME, TYPE) __typeof__(TYPE) *NAME
 
 #define PSEUDO_MAP 1
@@ -123,8 +123,7 @@
 #define ARGUMENTS_4 ARGUMENTS_3, ctx[3]
 #define ARGUMENTS_5 ARGUMENTS_4, ctx[4]
 #define CHOOSE_ARGUMENTS(_1, _2, _3, _4, _5, NAME, ...) NAME
-#define ARGUMENTS(...)                                                                                                 \
-	CHOOSE_ARGUMENTS(__VA_ARGS__, ARGUMENTS_5, ARGUMENTS_4, ARGUMENTS_3, ARGUMENTS_2, ARGUMENTS_1)
+#define ARGUMENTS(...) CHOOSE_ARGUMENTS(__VA_ARGS__, ARGUMENTS_5, ARGUMENTS_4, ARGUMENTS_3, ARGUMENTS_2, ARGUMENTS_1)
 #undef BPF_PROG
 #define BPF_PROG(NAME, ...)                                                                                            \
 	__noinline NAME(unsigned long long *ctx);                                                                      \

@@ -30,7 +30,7 @@
 #endif
 
 #define FMODE_EXEC_FLAG 0x20 /* __FMODE_EXEC in f_flags: opened by an exec */
-#define IO_URING_ENTER 426 /* on every machine */
+#define IO_URING_ENTER 426   /* on every machine */
 #define KERNEL_STACK (16 << 10)
 #define CAP_OPT_NOAUDIT 2
 

@@ -56,10 +56,10 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # name: (result, *arguments)
 }
 _PRINT = c.CFUNCTYPE(_I, _I, c.c_char_p, _P)
 _lines: list[str] = []
+_kept: list[Any] = []  # callbacks that libbpf holds
 
 
 def _capture(vsnprintf: Any) -> Any:
-    @_PRINT
     def write(level: int, form: bytes, arguments: int) -> int:
         if level < 2:  # warnings; LIBBPF_DEBUG is 2
             buffer = c.create_string_buffer(1 << 24)  # a verifier log comes as one message
@@ -67,7 +67,7 @@ def _capture(vsnprintf: Any) -> Any:
             _lines.append(buffer.value.decode(errors="replace"))
         return 0
 
-    return write
+    return _PRINT(write)
 
 
 @lru_cache(maxsize=1)
@@ -83,8 +83,9 @@ def libbpf() -> Any:
         raise LibbpfMissing(
             f"cannot use {path}: {error}", "apt-get install libbpf1 (version 1.0 or newer), or use --backend bcc"
         ) from None
-    library.keep_alive = _capture(c.CDLL(None).vsnprintf)
-    library.libbpf_set_print(c.cast(library.keep_alive, c.c_void_p))
+    printer = _capture(c.CDLL(None).vsnprintf)
+    _kept.append(printer)
+    library.libbpf_set_print(c.cast(printer, c.c_void_p))
     return library
 
 

@@ -71,7 +71,7 @@ class Map:
         k = self._entry(self.key, key)
         error = check(self.library().bpf_map_delete_elem(self.fd, k.ctypes.data))
         if error and error != errno.ENOENT:
-            raise KernelRefused(f"delete from map {self.name}", error)
+            raise KernelRefused(f"remove from map {self.name}", error)
 
     def items(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """All entries, as two arrays of equal length. Entries written meanwhile may be missing or be there."""

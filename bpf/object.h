@@ -91,7 +91,8 @@ __noinline __u64 string_hash(__u64 length)
 		return 0;
 	if (length > PATH_LONG)
 		length = PATH_LONG;
-	bpf_probe_read_kernel((char *)g + length, sizeof(nothing), &nothing); /* whole words, so nothing stale in the last */
+	bpf_probe_read_kernel((char *)g + length, sizeof(nothing),
+			      &nothing); /* whole words, so nothing stale in the last */
 	for (__u32 i = 0; i < PATH_LONG / 8; i++) {
 		opaque(length); /* one bound of the loop that the verifier sees: the constant */
 		if (i * 8 >= length)
@@ -199,8 +200,8 @@ static __always_inline void about_own_address(struct request *q, struct socket *
 		q->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	q->key.object[2] = q->port;
 	if (q->family == AF_INET) {
-		__u32 address = peer ? BPF_CORE_READ(sk, __sk_common.skc_daddr) :
-				       BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		__u32 address =
+			peer ? BPF_CORE_READ(sk, __sk_common.skc_daddr) : BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
 
 		q->address[0] = address;
 	} else if (q->family == AF_INET6) {

@@ -21,20 +21,20 @@
 #define EEXIST 17
 
 /* Set before loading. */
-CONSTANT(__u32, track_host, 0);	      /* every task, but those of `recorder` */
-CONSTANT(__u32, recorder, 0);		      /* the recorder's own tgid */
-CONSTANT(__u32, own_mounts_needed, 0);   /* a container: its runtime is done once it executes from its own mounts */
+CONSTANT(__u32, track_host, 0);		  /* every task, but those of `recorder` */
+CONSTANT(__u32, recorder, 0);		  /* the recorder's own tgid */
+CONSTANT(__u32, own_mounts_needed, 0);	  /* a container: its runtime is done once it executes from its own mounts */
 CONSTANT(__u64, host_mount_namespace, 0); /* inode number of the recorder's; 0: unknown */
-CONSTANT(__s32, subsystem, -1);	      /* index in css_set.subsys of the v1 controller that tells containers apart */
-CONSTANT(__u64, rename_lock_address, 0); /* the kernel's own sequence count of renames, where kallsyms has it */
+CONSTANT(__s32, subsystem, -1);		  /* index in css_set.subsys of the v1 controller that tells containers apart */
+CONSTANT(__u64, rename_lock_address, 0);  /* the kernel's own sequence count of renames, where kallsyms has it */
 CONSTANT(__u64, mount_lock_address, 0);
 CONSTANT(__u32, raw, 0);
 
 /* Read and written by user space while running. */
 struct observer_state {
-	__u64 epoch;	  /* of renames and mounts, as far as system calls show them */
-	__u32 generation; /* of phases */
-	__u32 recorder;	  /* tgid that is never watched with the whole host */
+	__u64 epoch;			  /* of renames and mounts, as far as system calls show them */
+	__u32 generation;		  /* of phases */
+	__u32 recorder;			  /* tgid that is never watched with the whole host */
 	__u64 lost_anywhere[LOSS_CAUSES]; /* where not even the cgroup could be noted */
 	__u64 first_jiffies, first_nanoseconds, jiffies, nanoseconds; /* two moments in both units: what a jiffy is */
 	__u64 raw_lost;

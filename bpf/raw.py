@@ -14,7 +14,6 @@ from typing import Any
 from bpf.errors import BpfError, KernelRefused
 from bpf.maps import Map
 
-# ruff: noqa: PLR0917 - as many arguments as the kernel's call has
 __all__ = ["RawMap", "SystemCalls", "create_map", "freeze", "load_btf", "load_program", "open_raw_tracepoint", "pin"]
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280}

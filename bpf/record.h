@@ -67,18 +67,18 @@ enum access {
 };
 
 enum record_flags {
-	FLAG_OWNER = 1,		/* the file belongs to the actor's uid */
+	FLAG_OWNER = 1, /* the file belongs to the actor's uid */
 	FLAG_OWNER_KNOWN = 2,
-	FLAG_JOINED = 4,	/* `given` is relative to `path`, or absolute below it */
-	FLAG_ASKED = 8,		/* the same, of a failed attempt */
+	FLAG_JOINED = 4, /* `given` is relative to `path`, or absolute below it */
+	FLAG_ASKED = 8,	 /* the same, of a failed attempt */
 	FLAG_PATH_CUT = 16,
 	FLAG_GIVEN_CUT = 32,
 	FLAG_GIVEN_UNREADABLE = 64,
-	FLAG_ANONYMOUS = 128,	/* on an internal mount: memfd, pipe, socket */
-	FLAG_UNHASHED = 256,	/* the name is gone */
-	FLAG_DETACHED = 512,	/* the mount has left every namespace */
+	FLAG_ANONYMOUS = 128,	 /* on an internal mount: memfd, pipe, socket */
+	FLAG_UNHASHED = 256,	 /* the name is gone */
+	FLAG_DETACHED = 512,	 /* the mount has left every namespace */
 	FLAG_PEER_SAMPLE = 1024, /* the address is a sample, not part of the key */
-	FLAG_NOFOLLOW = 2048,	/* a link at the end of `given` is the object itself */
+	FLAG_NOFOLLOW = 2048,	 /* a link at the end of `given` is the object itself */
 };
 
 enum phase {
@@ -114,8 +114,8 @@ enum loss {
 #define PATH_LONG 4096
 
 struct record_head {
-	__u64 id;     /* the behaviour's, actor's, executable's or cgroup's */
-	__u64 when;   /* CLOCK_MONOTONIC, ns */
+	__u64 id;   /* the behaviour's, actor's, executable's or cgroup's */
+	__u64 when; /* CLOCK_MONOTONIC, ns */
 	__u64 actor;
 	__u64 cgroup;
 	__u64 exe;
@@ -133,7 +133,7 @@ struct record_head {
 	__u16 family;
 	__u16 type;
 	__u16 protocol;
-	__u16 port; /* host order; a capability's number */
+	__u16 port;    /* host order; a capability's number */
 	__u16 path_at; /* where the path begins in `path`; it ends at PATH_SHORT or PATH_LONG */
 	__u16 given_length;
 	__u32 mount_namespace; /* where `given` is to be resolved; inode number */
@@ -173,7 +173,7 @@ struct behaviour_key {
 struct behaviour {
 	__u64 id;
 	__u64 count;
-	__u64 last; /* jiffies: cheaper than a clock */
+	__u64 last;  /* jiffies: cheaper than a clock */
 	__u64 chain; /* names of all directories above, hashed */
 	__u64 epoch; /* of renames and mounts, when `chain` was last compared */
 };
@@ -183,7 +183,7 @@ struct task {
 	__u64 exe;
 	__u64 parent_exe;
 	__u64 old_exe; /* before the exec that is under way */
-	__u64 actor; /* 0: to be looked up */
+	__u64 actor;   /* 0: to be looked up */
 	__u32 uid;
 	__u32 generation;
 	__u16 mode;
@@ -215,8 +215,8 @@ struct call {
 	__u8 path;
 	__u8 dirfd2;
 	__u8 path2;
-	__u8 flags; /* open flags */
-	__u8 fd;    /* the object is this open file */
+	__u8 flags;    /* open flags */
+	__u8 fd;       /* the object is this open file */
 	__u8 nofollow; /* 0 a link at the end is followed; 1 never; n + 2 unless argument n has AT_SYMLINK_NOFOLLOW */
 };
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import platform
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,9 @@ class Ring:
         self._consumer[0] += np.uint64(slots * self.stride)
 
 
-def _fence() -> None:
-    from threading import Lock  # noqa: PLC0415 - only where the machine needs it
+_lock = Lock()
 
-    with Lock():
-        pass
+
+def _fence() -> None:
+    _lock.acquire()
+    _lock.release()

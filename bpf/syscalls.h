@@ -130,7 +130,8 @@ static __always_inline __u8 unpack_socketcall(struct invocation *v)
 }
 
 /* A name as the program gave it. False: nothing to tell. */
-static __always_inline bool about_name(struct request *q, struct task *t, struct task_struct *task, int dirfd, __u64 name)
+static __always_inline bool about_name(struct request *q, struct task *t, struct task_struct *task, int dirfd,
+				       __u64 name)
 {
 	__u32 zero = 0;
 	struct given *g = bpf_map_lookup_elem(&strings, &zero);
@@ -347,8 +348,8 @@ static __always_inline int told_open(struct request *q, struct task_struct *task
 	return LAST;
 }
 
-static __always_inline int told_names(struct request *q, struct task *t, struct task_struct *task,
-				      struct invocation *v, const struct call *call, __u8 op, __u32 i)
+static __always_inline int told_names(struct request *q, struct task *t, struct task_struct *task, struct invocation *v,
+				      const struct call *call, __u8 op, __u32 i)
 {
 	__u8 path = i ? call->path2 : call->path, dirfd = i ? call->dirfd2 : call->dirfd;
 	int more = call->path2 != NO_ARGUMENT && !i;

@@ -37,7 +37,7 @@ _KINDS = {
 
 
 def protocol_name(family: int, kind: int, number: int) -> str | None:
-    """The protocol's name. A socket asked for with protocol 0 gets its type's own: tcp for a stream, udp for datagrams."""
+    """The protocol's name. A socket asked for with protocol 0 gets its type's own: a stream tcp, datagrams udp."""
     if family in (socket.AF_INET, socket.AF_INET6):
         if number == 0 and kind in (1, 2):
             return "tcp" if kind == 1 else "udp"

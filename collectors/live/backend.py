@@ -1,7 +1,7 @@
 """The back ends: which there are, what each can see, and which one this kernel lets us load.
 
-A back end is chosen by loading it, never by reading lists or versions: a hardened kernel can list ``bpf`` among its LSMs
-and refuse every trampoline (EPERM), and a distribution's kernel has features its version does not tell.
+A back end is chosen by loading it, never by reading lists or versions: a hardened kernel can list ``bpf`` among its
+LSMs and refuse every trampoline (EPERM), and a distribution's kernel has features its version does not tell.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Refusal:
 class Settings:
     """What the programs are told before they are loaded.
 
-    `ring_size`: bytes, a power of two. `subsystem`: index of the cgroup v1 controller that tells containers apart, or -1
-    for cgroup v2. `own_mounts_needed`: the workload has a mount namespace of its own.
+    `ring_size`: bytes, a power of two. `subsystem`: index of the cgroup v1 controller that tells containers apart, or
+    -1 for cgroup v2. `own_mounts_needed`: the workload has a mount namespace of its own.
     """
 
     track_host: bool = False

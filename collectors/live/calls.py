@@ -18,8 +18,8 @@ class Call:
     """How to read one call's exit; numbers are argument positions, `NONE` where there is none.
 
     `op` names a member of ``enum operation`` in `bpf/record.h`. `fd`: the object is that open file. `flags`: where the
-    open flags (or those of unlinkat) are. `nofollow`: 1 if a link at the end is the object itself, n + 2 if argument n can
-    say so (AT_SYMLINK_NOFOLLOW).
+    open flags (or those of unlinkat) are. `nofollow`: 1 if a link at the end is the object itself, n + 2 if argument
+    n can say so (AT_SYMLINK_NOFOLLOW).
     """
 
     op: str
@@ -138,7 +138,7 @@ NUMBERS: dict[str, dict[str, int]] = {
 
 
 def table(abi: str, operations: dict[str, int]) -> bytes:
-    """The table of one ABI (``x86_64``, ``i386``, ``aarch64``) as the kernel programs have it: `SLOTS` entries of 8 bytes.
+    """The table of one ABI (``x86_64``, ``i386``, ``aarch64``) as the programs have it: `SLOTS` entries of 8 bytes.
 
     `operations` is ``enum operation``, as the object's BTF has it.
     """

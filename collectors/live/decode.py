@@ -153,9 +153,8 @@ class Decoder:
     def _control(self, kind: str, head: np.void, base: bytes | None) -> None:
         number = int(head["id"])
         if kind == "ACTOR":
-            actor = Actor(
-                *(int(head[n]) for n in ("cgroup", "exe", "parent_exe", "uid", "phase")), tty=bool(head["tty"])
-            )
+            cgroup, exe, parent, uid, phase = (int(head[n]) for n in ("cgroup", "exe", "parent_exe", "uid", "phase"))
+            actor = Actor(cgroup, exe, parent, uid, phase, tty=bool(head["tty"]))
             self.tables.actors[number] = self.fresh.actors[number] = actor
         elif kind == "EXE":
             self.tables.executables[number] = self.fresh.executables[number] = base or b""
@@ -270,9 +269,8 @@ class Decoder:
     def _after_exec(self, actor: Actor, row: dict[str, Any], head: np.void, base: bytes | None, given: bytes) -> None:
         """Fills in argv and script, and derives what the back end does not see."""
         root = self._root(head)
-        if (
-            "JOINED" in self._flags(head) or row["key"] in self.tables.scripts
-        ):  # the script; its interpreter's row follows
+        if "JOINED" in self._flags(head) or row["key"] in self.tables.scripts:
+            # The script's own row; that of its interpreter follows.
             self._script(actor, row, row["path_raw"] or row["path"].encode(), root)
             return
         if script := self.tables.scripts.get(int(head["exe"])):
@@ -296,7 +294,7 @@ class Decoder:
             self._derive(actor, row, loader, Operation.MMAP_EXEC, None, exe=base)
 
     def _script(self, actor: Actor, row: dict[str, Any], script: bytes, root: Root) -> None:
-        """A script's row has its interpreter; where that is a script too, the kernel has executed and read it as well."""
+        """A script's row has its interpreter; where that is a script too, the kernel has executed and read it."""
         self.tables.scripts[row["key"]] = self.fresh.scripts[row["key"]] = script
         for depth in range(_NESTED):
             named = root.script_interpreter(script)

@@ -1,8 +1,8 @@
 """Names as programs give them, made canonical in the workload's own file system.
 
-A name that failed, or that a system call unlinked or renamed, reaches us as the program wrote it, with the directory that
-it is relative to. Symbolic links and ``..`` in it are resolved here, against the root of the workload's mount namespace
-and never outside it. That is after the fact, which the row says (*joined*, *asked*).
+A name that failed, or that a system call unlinked or renamed, reaches us as the program wrote it, with the directory
+that it is relative to. Symbolic links and ``..`` in it are resolved here, against the root of the workload's mount
+namespace and never outside it. That is after the fact, which the row says (*joined*, *asked*).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PT_INTERP = 3
 
 
 class Root:
-    """A file system root seen through ``/proc/PID/root`` (the host's own: ``/``; None: gone, every name is as written)."""
+    """A file system root seen through ``/proc/PID/root`` (the host's: ``/``; None: gone, names are as written)."""
 
     def __init__(self, prefix: str | None = "/") -> None:
         self._prefix = b"/proc/self/fdinfo/gone" if prefix is None else prefix.rstrip("/").encode()
@@ -34,7 +34,7 @@ class Root:
         if known and now - known[0] < _FRESH:
             return known[1]
         try:
-            target: bytes | None = os.readlink(self.real(path))
+            target: bytes | None = os.readlink(self.real(path))  # noqa: PTH115 - bytes, which Path is not for
         except OSError:
             target = None
         if len(self._links) > 1 << 16:

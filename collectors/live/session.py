@@ -145,7 +145,7 @@ class Session:
         self._unit_of(cgroup)
 
     def _phase(self, phase: Phase) -> int:
-        return next(number for number, name in self.abi.phases.items() if name is phase)
+        return int(next(number for number, name in self.abi.phases.items() if name is phase))
 
     def set_phase(self, unit: str, phase: Phase, *, only_from: Phase | None = None) -> None:
         """From now on this unit's behaviours belong to `phase`; with `only_from`, unless it is in another by now."""
@@ -174,8 +174,9 @@ class Session:
             self.writer.append(rows)
         self._short.advance(short_slots)
         self._long.advance(long_slots)
-        self.counters.behaviours += rows.num_rows
-        return rows.num_rows
+        new: int = rows.num_rows
+        self.counters.behaviours += new
+        return new
 
     def drain_raw(self) -> int:
         """Move the raw stream to disk; the number of events."""
@@ -264,7 +265,7 @@ class Session:
         return self.namer.unit_for(cgroup, path.decode(errors="surrogateescape"), pid, started).unit
 
     def _root_of(self, tgid: int, namespace: int) -> Root:
-        """The root of a mount namespace, through a process that is still in it; where none is left, names stay as given."""
+        """The root of a mount namespace, through a process still in it; where none is left, names stay as given."""
         if namespace in (0, self._own_namespace):
             return self._host_root
         known = self._roots.get(namespace)

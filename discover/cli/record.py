@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from discover.errors import UsageError
 
 __all__ = ["command"]
@@ -104,8 +105,8 @@ def _size(text: str) -> int:
 def command(**given: Any) -> None:
     """Record; see `_HELP`."""
     from discover.record import report  # noqa: PLC0415 - heavy
+    from discover.record.begin import record, resume  # noqa: PLC0415
     from discover.record.panel import Panel  # noqa: PLC0415
-    from discover.record.run import record, resume  # noqa: PLC0415
 
     panel = Panel(quiet=given["quiet"], limit=given["limit"])
     if given["resumed"]:

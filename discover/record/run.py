@@ -1,41 +1,29 @@
-"""The run of one recording: from options to a finished dataset."""
+"""One recording under way: drained, told of, drilled, ended."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import importlib.abc
-import os
-import platform
 import signal
-import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from collectors.redact import Redactor
-
 from collectors import drills as drilling
 from collectors.cgroups import detect
-from collectors.live.backend import BACKENDS, Loaded, Pinned, Settings, load, subsystem_index, unpin
-from collectors.live.launch import Launched, launch
+from collectors.live.backend import Loaded
+from collectors.live.launch import Launched
 from collectors.live.session import Counters, Session
-from collectors.target import Target, resolve
+from collectors.target import Target
 from collectors.units import UnitInfo
 from collectors.writer import RecordingWriter
-from discover.errors import DiscoverError, UsageError
 from discover.record.options import RecordOptions
-from discover.version import VERSION
 from models.behaviour import Phase
 
-__all__ = ["Outcome", "Progress", "record", "resume"]
+__all__ = ["Outcome", "Progress", "Run", "Stop"]
 
-BPFFS = Path("/sys/fs/bpf")
 _CHECKPOINT = 10.0  # seconds between counts on disk
 _GRACE = 10.0  # seconds a command has to stop after SIGTERM
 
@@ -72,14 +60,14 @@ class Outcome:
     refusals: list[str] = field(default_factory=list)
 
 
-class _Stop:
+class Stop:
     """Whether to stop, and why. The first Ctrl-C ends the recording in order; a second one hurries the command."""
 
     def __init__(self) -> None:
         self.reason = ""
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> _Stop:
+    def __enter__(self) -> Stop:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._asked)
         return self
@@ -92,144 +80,7 @@ class _Stop:
         self.reason = self.reason or ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
 
 
-class _NoPandas(importlib.abc.MetaPathFinder):
-    def find_spec(self, name: str, *_: Any) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("not while recording")
-
-
-@contextlib.contextmanager
-def _without_pandas() -> Iterator[None]:
-    """Keeps pyarrow from importing pandas when it first converts a list: 90 MB that a recorder has no use for."""
-    finder = _NoPandas()
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-
-
-@_without_pandas()
-def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
-    """Record what `options` say into their output folder; `tell` is called about four times a second.
-
-    Raises `DiscoverError` (and those of target, back end and writer, which carry hints) with what was recorded until
-    then whole on disk.
-    """
-    if os.geteuid() != 0:
-        raise DiscoverError(
-            "recording needs root: it loads programs into the kernel", f"sudo discover record -o {options.output} …"
-        )
-    target = resolve(options.spec)
-    run = uuid.uuid4().hex[:12]
-    settings = Settings(
-        track_host=target.kind == "host",
-        own_mounts_needed=target.kind in ("container", "pod"),
-        subsystem=subsystem_index(target.hierarchy),
-        raw=options.raw,
-        ring_size=options.ring_size,
-        behaviours=options.behaviours,
-    )
-    loaded = load(options.backend, settings)
-    redactor = Redactor.load(options.redact_rules)
-    pins = _pins(run) if options.survive else None
-    manifest = {
-        "id": run,
-        "discover_version": VERSION,
-        "target": {"kind": target.kind, "description": target.describe(), **_plain_spec(options)},
-        "command": redactor.argv(list(target.command)),
-        "backend": loaded.backend.name,
-        "object": loaded.object.path.name.removesuffix(".bpf.o"),
-        "kernel": platform.release(),
-        "arch": platform.machine(),
-        "watched": loaded.backend.watched(loaded.programs),
-        "pins": str(pins) if pins else None,
-        "options": {
-            "stream": options.raw,
-            "raw": False,
-            "for": options.limit,
-            "drills": [d.name for d in options.drills],
-        },
-    }
-    child: Launched | None = None
-    with _Stop() as stop, RecordingWriter.create(options.output, manifest) as writer:
-        child = launch(target.command) if target.command else None
-        session = Session(target, loaded, writer, run=run, redact=redactor.argv, raw=options.raw)
-        try:
-            _slim()
-            session.start(pins)
-            if child:
-                session.watch(child.pid, "RUNTIME_INIT")
-                _release(child)
-            return _Run(options, target, session, loaded, writer, stop, tell, child).to_the_end()
-        except BaseException:
-            if child and child.poll() is None:
-                child.send(signal.SIGTERM)
-            loaded.detach()
-            raise
-        finally:
-            loaded.close()
-
-
-def _slim() -> None:
-    """Give back what loading took: libbpf read the kernel's types, some 30 MB."""
-    with contextlib.suppress(AttributeError):  # glibc's own
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _release(child: Launched) -> None:
-    try:
-        child.release()
-    except OSError as error:
-        raise UsageError(
-            f"cannot run {child.command[0]!r}: {error.strerror}", "give the command's path after --"
-        ) from None
-
-
-def _plain_spec(options: RecordOptions) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(options.spec).items() if v and k != "command"}
-
-
-def _pins(run: str) -> Path | None:
-    """Where this recording's maps are pinned; None where there is no bpffs."""
-    if not os.path.ismount(BPFFS) and not _mount_bpffs():
-        return None
-    return BPFFS / "discover" / run
-
-
-def _mount_bpffs() -> bool:
-    if not BPFFS.is_dir():
-        return False
-    return ctypes.CDLL(None, use_errno=True).mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700") == 0
-
-
-@_without_pandas()
-def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = None) -> Outcome:
-    """Go on with a recording whose recorder was killed: the kernel has gone on counting."""
-    from collectors.target import TargetSpec  # noqa: PLC0415 - the manifest names its fields
-    from models.dataset_layout import read_manifest  # noqa: PLC0415
-
-    manifest = read_manifest(path)
-    pins = Path(manifest["pins"]) if manifest.get("pins") else None
-    if pins is None or not (pins / "links").is_dir():
-        hint = f"`discover datasets finish {path}` keeps what it has; then record anew"
-        raise DiscoverError(f"nothing in the kernel is left of the recording {path}", hint)
-    wanted = {
-        k: tuple(v) if isinstance(v, list) else v
-        for k, v in manifest["target"].items()
-        if k not in ("kind", "description")
-    }
-    spec = TargetSpec(**wanted) if wanted else TargetSpec(command=tuple(manifest["command"]))
-    target = resolve(spec)
-    loaded = Pinned(BACKENDS[manifest["backend"]], manifest["object"], pins)
-    redactor = Redactor.load(None)
-    options = RecordOptions(spec=spec, output=path, limit=limit, raw=bool(manifest["options"].get("stream")))
-    with _Stop() as stop, RecordingWriter.resume(path, same_counters=True) as writer:
-        session = Session(target, loaded, writer, run=manifest["id"], redact=redactor.argv, raw=options.raw)
-        return _Run(options, target, session, loaded, writer, stop, tell, None).to_the_end()
-
-
-class _Run:
+class Run:
     """One recording under way."""
 
     def __init__(
@@ -239,7 +90,7 @@ class _Run:
         session: Session,
         loaded: Loaded,
         writer: RecordingWriter,
-        stop: _Stop,
+        stop: Stop,
         tell: Callable[[Progress], None],
         child: Launched | None,
     ) -> None:
@@ -256,6 +107,7 @@ class _Run:
         session.on_ready = self._ready
 
     def to_the_end(self) -> Outcome:
+        """Record until something ends it, then finish the dataset."""
         reason = self._loop()
         self._end_command()
         self.session.stop()
@@ -387,17 +239,3 @@ class _Run:
         if now > before:
             self.progress.rate = (total - events) / (now - before)
         self._seen = now, total
-
-
-def leftovers() -> list[Path]:
-    """Pinned recordings whose recorder is gone."""
-    folder = BPFFS / "discover"
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def forget(pins: Path) -> None:
-    """End a pinned recording in the kernel, without its data."""
-    try:
-        unpin(pins)
-    except OSError as error:
-        raise DiscoverError(f"cannot remove {pins}: {error.strerror}", "run as root") from None

@@ -1,0 +1,162 @@
+"""From options to a recording under way: the target found, a back end loaded, the command held at its gate."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.abc
+import os
+import platform
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from collectors.live.backend import BACKENDS, Pinned, Settings, load, subsystem_index
+from collectors.live.launch import Launched, launch
+from collectors.live.session import Session
+from collectors.redact import Redactor
+from collectors.target import TargetSpec, resolve
+from collectors.writer import RecordingWriter
+from discover.errors import DiscoverError, UsageError
+from discover.record.options import RecordOptions
+from discover.record.run import Outcome, Progress, Run, Stop
+from discover.version import VERSION
+from models.dataset_layout import read_manifest
+
+__all__ = ["record", "resume"]
+
+BPFFS = Path("/sys/fs/bpf")
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("not while recording")
+
+
+@contextlib.contextmanager
+def _without_pandas() -> Iterator[None]:
+    """Keeps pyarrow from importing pandas when it first converts a list: 90 MB that a recorder has no use for."""
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+@_without_pandas()
+def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
+    """Record what `options` say into their output folder; `tell` is called about four times a second.
+
+    Raises `DiscoverError` (and those of target, back end and writer, which carry hints) with what was recorded until
+    then whole on disk.
+    """
+    if os.geteuid() != 0:
+        raise DiscoverError(
+            "recording needs root: it loads programs into the kernel", f"sudo discover record -o {options.output} …"
+        )
+    target = resolve(options.spec)
+    run = uuid.uuid4().hex[:12]
+    settings = Settings(
+        track_host=target.kind == "host",
+        own_mounts_needed=target.kind in ("container", "pod"),
+        subsystem=subsystem_index(target.hierarchy),
+        raw=options.raw,
+        ring_size=options.ring_size,
+        behaviours=options.behaviours,
+    )
+    loaded = load(options.backend, settings)
+    redactor = Redactor.load(options.redact_rules)
+    pins = _pins(run) if options.survive else None
+    manifest = {
+        "id": run,
+        "discover_version": VERSION,
+        "target": {"kind": target.kind, "description": target.describe(), **_plain_spec(options)},
+        "command": redactor.argv(list(target.command)),
+        "backend": loaded.backend.name,
+        "object": loaded.object.path.name.removesuffix(".bpf.o"),
+        "kernel": platform.release(),
+        "arch": platform.machine(),
+        "watched": loaded.backend.watched(loaded.programs),
+        "pins": str(pins) if pins else None,
+        "options": {
+            "stream": options.raw,
+            "raw": False,
+            "for": options.limit,
+            "drills": [d.name for d in options.drills],
+        },
+    }
+    child: Launched | None = None
+    with Stop() as stop, RecordingWriter.create(options.output, manifest) as writer:
+        child = launch(target.command) if target.command else None
+        session = Session(target, loaded, writer, run=run, redact=redactor.argv, raw=options.raw)
+        try:
+            _slim()
+            session.start(pins)
+            if child:
+                session.watch(child.pid, "RUNTIME_INIT")
+                _release(child)
+            return Run(options, target, session, loaded, writer, stop, tell, child).to_the_end()
+        except BaseException:
+            if child and child.poll() is None:
+                child.send(signal.SIGTERM)
+            loaded.detach()
+            raise
+        finally:
+            loaded.close()
+
+
+def _slim() -> None:
+    """Give back what loading took: libbpf read the kernel's types, some 30 MB."""
+    with contextlib.suppress(AttributeError):  # glibc's own
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _release(child: Launched) -> None:
+    try:
+        child.release()
+    except OSError as error:
+        raise UsageError(
+            f"cannot run {child.command[0]!r}: {error.strerror}", "give the command's path after --"
+        ) from None
+
+
+def _plain_spec(options: RecordOptions) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(options.spec).items() if v and k != "command"}
+
+
+def _pins(run: str) -> Path | None:
+    """Where this recording's maps are pinned; None where there is no bpffs."""
+    if not os.path.ismount(BPFFS) and not _mount_bpffs():
+        return None
+    return BPFFS / "discover" / run
+
+
+def _mount_bpffs() -> bool:
+    if not BPFFS.is_dir():
+        return False
+    failed: int = ctypes.CDLL(None, use_errno=True).mount(b"bpf", bytes(BPFFS), b"bpf", 0, b"mode=0700")
+    return not failed
+
+
+@_without_pandas()
+def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = None) -> Outcome:
+    """Go on with a recording whose recorder was killed: the kernel has gone on counting."""
+    manifest = read_manifest(path)
+    pins = Path(manifest["pins"]) if manifest.get("pins") else None
+    if pins is None or not (pins / "links").is_dir():
+        hint = f"`discover datasets finish {path}` keeps what it has; then record anew"
+        raise DiscoverError(f"nothing in the kernel is left of the recording {path}", hint)
+    asked: dict[str, Any] = {k: v for k, v in manifest["target"].items() if k not in ("kind", "description")}
+    spec = TargetSpec(**asked) if manifest["target"]["kind"] != "command" else TargetSpec(tuple(manifest["command"]))
+    target = resolve(spec)
+    loaded = Pinned(BACKENDS[manifest["backend"]], manifest["object"], pins)
+    redactor = Redactor.load(None)
+    options = RecordOptions(spec=spec, output=path, limit=limit, raw=bool(manifest["options"].get("stream")))
+    with Stop() as stop, RecordingWriter.resume(path, same_counters=True) as writer:
+        session = Session(target, loaded, writer, run=manifest["id"], redact=redactor.argv, raw=options.raw)
+        return Run(options, target, session, loaded, writer, stop, tell, None).to_the_end()
