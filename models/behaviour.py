@@ -201,7 +201,8 @@ BEHAVIOURS = pa.schema(_IDENTITY + _ACTOR + _OPERATION + _TALLY)
   path (an abstract one begins with ``@``). `path_raw`: see the module's text.
 - `interpreter`, `script`: an exec through ``#!``: `path` is the interpreter that runs, `script` what was asked for.
 - `argv`: one bounded, redacted sample; never part of what makes a behaviour distinct.
-- `address`, `port`: the peer of connect, send and accept (accept: one sample), the own address of bind and listen.
+- `address`, `port`: the peer of connect and send, the own address of bind and listen; of accept the own port, and as
+  `address` one sample of the peers.
 - `owner_match`: whether the file belonged to the actor's file-system uid.
 - `fs`: the file system type, as ``/proc/filesystems`` names it.
 - `errno`: 0 for success (EINPROGRESS counts as success).

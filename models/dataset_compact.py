@@ -87,12 +87,12 @@ def _thin(rows: str) -> str:
     own = _columns(["path", "path_raw", "interpreter", "script"])
     return (
         f"SELECT shape, {own}, "
-        "coalesce(address, peer.address) AS address, coalesce(port, peer.port) AS port, "
+        "coalesce(address, peer) AS address, port, "
         'argv, "count", first_seen, last_seen FROM ('
         f"SELECT shape, {own}, "
         "CASE WHEN s.op = 'accept' THEN NULL ELSE e.address END AS address, "
-        "CASE WHEN s.op = 'accept' THEN NULL ELSE e.port END AS port, "
-        "min(CASE WHEN s.op = 'accept' THEN {'address': e.address, 'port': e.port} END) AS peer, "
+        "e.port AS port, "
+        "min(CASE WHEN s.op = 'accept' THEN e.address END) AS peer, "
         'min(argv) AS argv, sum("count")::UBIGINT AS "count", min(first_seen) AS first_seen, '
         f"max(last_seen) AS last_seen FROM ({rows}) AS e JOIN shapes AS s ON {same} "
         "GROUP BY 1, 2, 3, 4, 5, 6, 7) ORDER BY shape, path, path_raw, interpreter, script, address, port"

@@ -15,7 +15,7 @@ r"""Where the parts of a recording lie on disk, how a file says what it is, and 
  └─ ``ForeignFile``    Parquet, but not ours, or with other columns
 """
 
-# ruff: noqa: N818 - errors are named after what is there, as in the tree above
+
 from __future__ import annotations
 
 import fcntl

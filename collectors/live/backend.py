@@ -6,6 +6,7 @@ LSMs and refuse every trampoline (EPERM), and a distribution's kernel has featur
 
 from __future__ import annotations
 
+import errno
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from bpf.maps import Map
 from bpf.object import BpfObject, object_path
 from collectors.live.bcc import BCC_OBJECT, BccObject
 from collectors.live.calls import table
+from collectors.probe.security import read_security
 from models.behaviour import Class
 
 __all__ = [
@@ -178,6 +180,8 @@ def _open(variant: str) -> Opened:
 
 def unpin(pins: Path) -> None:
     """Remove pinned links and maps; the programs stop within some tens of milliseconds."""
+    if not pins.is_dir():
+        return
     for kind in ("links", "maps"):
         for pin in sorted((pins / kind).glob("*")):
             pin.unlink()
@@ -194,7 +198,7 @@ def load(requested: str, settings: Settings, adjust: Callable[[Opened], None] | 
     refusals: list[Refusal] = []
     for name in names:
         backend = BACKENDS[name]
-        if backend.needs_lsm and (lsms := _lsms()) is not None and "bpf" not in lsms:
+        if backend.needs_lsm and (lsms := read_security().lsms) is not None and "bpf" not in lsms:
             refusals.append(Refusal(name, f"bpf is not among the active LSMs ({', '.join(lsms)})", _LSM_HINT))
             continue
         for variant in backend.objects:
@@ -205,6 +209,8 @@ def load(requested: str, settings: Settings, adjust: Callable[[Opened], None] | 
                 break
             except (BpfError, LookupError) as error:
                 refusals.append(Refusal(f"{name} ({variant})", str(error), getattr(error, "hint", "")))
+                if getattr(error, "errno", 0) == errno.EPERM:
+                    break  # the kind of program is refused, whatever it does
                 continue
             return loaded
     raise NoBackend(refusals)
@@ -268,14 +274,6 @@ def _lock_addresses() -> tuple[int, int]:
     except OSError:
         pass
     return found.get("rename_lock", 0), found.get("mount_lock", 0)
-
-
-def _lsms() -> list[str] | None:
-    """The active LSMs, or None where securityfs is not mounted."""
-    try:
-        return Path("/sys/kernel/security/lsm").read_text().strip().split(",")
-    except OSError:
-        return None
 
 
 def _absent(opened: Opened) -> set[str]:

@@ -134,7 +134,7 @@ def check_limits(policies: Iterable[Policy], target: Target) -> list[Finding]:
     found: list[Finding] = []
     everything = [r for p in policies for r in rules(p)]
 
-    def add(  # noqa: PLR0917
+    def add(
         limit: str, value: int | str, allowed: int | str, message: str, fix: str, rule: Rule | None = None
     ) -> None:
         grade = Grade.WARNING if limit in WARNINGS else Grade.ERROR

@@ -89,7 +89,7 @@ def _mapping(value: Mapping[str, Any], indent: int, path: Path, comments: Commen
         _entry(f"{' ' * indent}{quote(key)}:", inner, indent, here, comments, lines)
 
 
-def _entry(  # noqa: PLR0917
+def _entry(
     head: str, value: Any, indent: int, path: Path, comments: Comments, lines: list[str]
 ) -> None:
     if isinstance(value, Mapping) and value:

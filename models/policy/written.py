@@ -289,7 +289,7 @@ class WrittenRuleset:
         return Decision(Verdict.BLOCK, alert.policy, rule, EACCES, (alert,), resource)
 
 
-def _alert(  # noqa: PLR0917
+def _alert(
     access: Access, policy_class: PolicyClass, rule: Rule | None, resource: str, action: str, result: str
 ) -> Alert:
     return Alert(

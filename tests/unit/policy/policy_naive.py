@@ -43,7 +43,7 @@ def naive(policies: list[Policy], posture: Posture, access: Access) -> str:
     return by_path(specs, "file", posture.file, access, access.path, access.source)
 
 
-def by_path(  # noqa: PLR0917
+def by_path(
     specs: list[Any], section: str, posture: str, access: Access, path: str, source: str, *, new: bool = False
 ) -> str:
     if not path.startswith("/"):
