@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from discover.record.run import Outcome
+from discover.record.run import NOT_ASKED, Outcome
 
 __all__ = ["as_json", "lines"]
 
@@ -46,6 +46,9 @@ def lines(outcome: Outcome) -> list[str]:
         text.append("unwatched  " + "; ".join(unwatched))
     if outcome.drilled:
         text.append("drilled  " + ", ".join(outcome.drilled))
-    text += [f"not drilled  {name}: {why}" for name, why in outcome.not_drilled.items()]
+    unasked = [name for name, why in outcome.not_drilled.items() if why == NOT_ASKED]
+    if unasked:
+        text.append(f"not drilled  {', '.join(unasked)}: what trouble makes it do is not in here (--drill)")
+    text += [f"not drilled  {name}: {why}" for name, why in outcome.not_drilled.items() if why != NOT_ASKED]
     text.append(f"next    discover show {where} --summary")
     return text

@@ -22,8 +22,9 @@ from collectors.writer import RecordingWriter
 from discover.record.options import RecordOptions
 from models.behaviour import Phase
 
-__all__ = ["Outcome", "Progress", "Run", "Stop"]
+__all__ = ["NOT_ASKED", "Outcome", "Progress", "Run", "Stop"]
 
+NOT_ASKED = "not asked for"
 _CHECKPOINT = 10.0  # seconds between counts on disk
 _GRACE = 10.0  # seconds a command has to stop after SIGTERM
 
@@ -125,7 +126,7 @@ class Run:
             ended_by=reason,
             exit_status=self.child.status if self.child else None,
             drilled=[r.name for r in self._results if r.done],
-            not_drilled={n: why if n in asked else "not asked for" for n, why in missing.items()},
+            not_drilled={n: why if n in asked else NOT_ASKED for n, why in missing.items()},
             refusals=[f"{r.backend}: {r.reason.splitlines()[0]}" for r in self.loaded.refusals],
         )
 
@@ -173,7 +174,8 @@ class Run:
     # Phases
 
     def _ready(self, unit: UnitInfo) -> None:
-        self._steady_at.setdefault(unit.unit, time.monotonic() - self.began + self.options.settle)
+        at = time.monotonic() - self.began + self.options.settle
+        self._steady_at[unit.unit] = min(at, self._steady_at.get(unit.unit, at))
 
     def _phases(self, now: float) -> None:
         for unit in self.session.namer.units():
