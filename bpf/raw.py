@@ -6,15 +6,27 @@ over either. Structures are ``union bpf_attr`` of include/uapi/linux/bpf.h, whic
 
 from __future__ import annotations
 
+import contextlib
 import ctypes as c
 import platform
+import resource
 import struct
 from typing import Any
 
 from bpf.errors import BpfError, KernelRefused
 from bpf.maps import Map
 
-__all__ = ["RawMap", "SystemCalls", "create_map", "freeze", "load_btf", "load_program", "open_raw_tracepoint", "pin"]
+__all__ = [
+    "RawMap",
+    "SystemCalls",
+    "create_map",
+    "freeze",
+    "load_btf",
+    "load_program",
+    "open_raw_tracepoint",
+    "pin",
+    "unlimited_memory",
+]
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280}
 _ATTR_SIZE = 128
@@ -83,6 +95,12 @@ class RawMap(Map):
     def library() -> Any:
         """The system calls themselves."""
         return SystemCalls
+
+
+def unlimited_memory() -> None:
+    """Before Linux 5.11 maps and programs count as locked memory, which is limited to less than one ring."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def create_map(name: str, kind: int, key: int, value: int, entries: int, flags: int = 0) -> int:

@@ -166,6 +166,7 @@ class BccObject:
         return read_offsets(list(wanted(FOLDER / "kernel.h")), compile_c)
 
     def _create_maps(self) -> None:
+        raw.unlimited_memory()
         for name, m in self._sources.maps.items():
             entries = self._sizes.setdefault(name, m.max_entries)
             self._fds[name] = raw.create_map(name, m.type, m.key, m.value, entries, m.map_flags)
