@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-__all__ = ["BARE", "SUBJECT", "Result", "Spread", "markdown", "ratios"]
+__all__ = ["BARE", "SUBJECT", "Result", "Spread", "best", "markdown", "ratios"]
 
 BARE = "bare"
 SUBJECT = "discover"
@@ -63,6 +63,13 @@ def ratios(samples: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
     return found
 
 
+def best(samples: Mapping[str, Sequence[float]], more_is_better: bool) -> dict[str, float]:
+    """Each observer's best sample over bare's best: what a busy machine disturbs least."""
+    choose = max if more_is_better else min
+    bare = samples.get(BARE)
+    return {name: choose(values) / choose(bare) for name, values in samples.items() if bare and values and name != BARE}
+
+
 def markdown(results: Sequence[Result], machine: Sequence[str]) -> str:
     """The table of ratios, then the facts and problems, as Markdown."""
     names = list(dict.fromkeys(name for result in results for name in result.samples))
@@ -79,6 +86,9 @@ def markdown(results: Sequence[Result], machine: Sequence[str]) -> str:
         "",
     ]
     for result in results:
+        rate = result.unit.endswith("/s") or result.unit == "tps"
+        tops = ", ".join(f"{name} {ratio:.3g}x" for name, ratio in best(result.samples, rate).items())
+        lines += [f"- {result.title}: best sample over bare's best: {tops}"] if tops else []
         facts = ", ".join(f"{name} {_number(value)}" for name, value in result.facts.items())
         lines += [f"- {result.title}: {facts}"] if facts else []
         lines += [f"- {result.title}: {problem}" for problem in result.problems]

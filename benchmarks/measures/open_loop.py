@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.bench import Bench
-from benchmarks.figures import Result
+from benchmarks.figures import Result, ratios
 from benchmarks.observers import Observer
 
 OPERATIONS = {"bare": 400_000, "discover": 400_000, "bpftrace": 100_000, "strace": 4_000}
@@ -16,12 +16,18 @@ def measure(bench: Bench) -> Result:
     opened = bench.scratch / "opened"
     opened.write_text("x")
 
+    processor: dict[str, list[float]] = {}
+
     def sample(observer: Observer) -> float:
         output = bench.output(f"open-{observer.name}")
         told = output.with_suffix(".told")
         observer.run([str(program), str(told), str(OPERATIONS[observer.name]), str(opened)], output)
-        return float(told.read_text().split()[0])
+        elapsed, _, busy = map(float, told.read_text().split())
+        processor.setdefault(observer.name, []).append(busy)
+        return elapsed
 
     bench.interleave(result, 5 if bench.quick else 9, sample, slow=("bpftrace", "strace"))
+    for name, ratio in ratios(processor).items():
+        result.facts[f"{name}: ratio of the program's own processor time"] = round(ratio.middle, 3)
     bench.judge(result, at_most=1.25)
     return result

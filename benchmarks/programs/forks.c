@@ -21,7 +21,7 @@ static double now(void)
 int main(int argc, char **argv)
 {
 	long times = argc > 3 ? atol(argv[2]) : 0, started = 0, running = 0;
-	char *words[] = { argc > 3 ? argv[3] : NULL, NULL };
+	char *words[] = {argc > 3 ? argv[3] : NULL, NULL};
 	double began = now();
 	FILE *result;
 	int status;

@@ -62,12 +62,12 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
             cwd="/tmp",  # the unit's own, where a core may land
         )
         try:
-            took, left = _live(workload, unit, rng, started, scratch=scratch, recorded=bool(recorder))
+            took = _live(workload, unit, rng, started, scratch=scratch, recorded=bool(recorder))
             status = started.wait(FINISH)
         except (WorkloadError, OSError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
             _put_down(started)
             raise WorkloadError(f"{unit.name}: {type(error).__name__}: {error}; {log} ends: {_tail(log)}") from error
-        _kill(left)
+        _clear()
     if recorder and status != 0:
         raise WorkloadError(f"{unit.name}: the recorder ended with exit code {status}; {log} ends: {_tail(log)}")
     return {
@@ -106,8 +106,8 @@ def _live(
     *,
     scratch: Path,
     recorded: bool,
-) -> tuple[float, list[int]]:
-    """The unit's life to its end: how long it took to become ready, in seconds, and its processes that may be left."""
+) -> float:
+    """The unit's life to its end; how long it took to become ready, in seconds."""
     began = time.monotonic()
     pid = processes.find(started.pid, workload.executable, without="record" if recorded else "")
     if pid is None:
@@ -133,39 +133,41 @@ def _live(
         elif drill not in ("stop", "crash"):
             workload.drills[drill].by_hand(run)
             workload.wait_ready(pid)
-    left = [pid, *processes.descendants(pid)]
     if by_recorder:
-        left += _through_drills(workload, started, pid)
+        _through_drills(workload, started)
     elif recorded and "crash" not in unit.drills:
         started.send_signal(signal.SIGINT)  # as Ctrl-C: the recorder stops the workload and marks its shutdown
     else:
         workload.drills["crash" if "crash" in unit.drills else "stop"].by_hand(run)
     if not processes.wait_gone(pid, 20.0):
         raise WorkloadError(f"process {pid} did not end within 20 s of being told to")
-    return took, left
+    return took
 
 
-def _through_drills(workload: Workload, started: subprocess.Popen[bytes], pid: int) -> list[int]:
-    """Small requests until the recorder has done its drills and ended; the processes seen meanwhile."""
-    seen: list[int] = []
+def _through_drills(workload: Workload, started: subprocess.Popen[bytes]) -> None:
+    """Small requests until the recorder has done its drills and ended."""
     until = time.monotonic() + FINISH
     while started.poll() is None and time.monotonic() < until:
-        seen += [process for process in processes.descendants(pid) if process not in seen]
         with contextlib.suppress(
             OSError, WorkloadError, http.client.HTTPException
         ):  # it may be down: that is the drill
             workload.touch()
         time.sleep(0.3)
-    return seen
 
 
-def _kill(left: list[int]) -> None:
-    """Ends processes that outlived a crash of their main process, told by the network namespace that they share."""
-    ours = Path("/proc/self/ns/net").stat().st_ino
-    for pid in left:
+def _clear() -> None:
+    """Ends what outlived its main process or its recorder: every other process of this unit's network namespace."""
+    ours = _namespace("self")
+    if ours == _namespace(str(os.getppid())):  # no namespace of our own: nothing here is ours alone
+        return
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/ns/net").stat().st_ino == ours:
+            if pid != os.getpid() and _namespace(str(pid)) == ours:
                 os.kill(pid, signal.SIGKILL)
+
+
+def _namespace(process: str) -> int:
+    return Path(f"/proc/{process}/ns/net").stat().st_ino
 
 
 def software_version(workload: Workload) -> str:
@@ -180,15 +182,13 @@ def environment() -> dict[str, str]:
 
 
 def _put_down(started: subprocess.Popen[bytes]) -> None:
-    """Ends what is left of a unit that went wrong: each process by its own id, the recorder last."""
-    for pid in reversed(list(processes.descendants(started.pid))):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    try:
-        started.wait(5)
-    except subprocess.TimeoutExpired:
+    """Ends what is left of a unit that went wrong."""
+    if started.poll() is None:
+        started.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        started.wait(15)  # a recorder ends what it started and takes its programs out of the kernel
+    _clear()
+    if started.poll() is None:
         started.kill()
         started.wait()
 

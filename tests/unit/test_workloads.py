@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.bench import Bench, BenchError
 from benchmarks.dataset import opened_below
-from benchmarks.figures import Result, markdown, ratios
+from benchmarks.figures import Result, best, markdown, ratios
 from benchmarks.measures import MEASURES, load_measure
 from benchmarks.measures.distinct import populate
 from benchmarks.observers import Bare, Observer, ObserverError
@@ -220,6 +220,12 @@ def test_ratios_pair_the_samples_of_one_round() -> None:
     assert result.holds
     Bench.judge(result, at_least=1.2)
     assert result.holds is False
+
+
+def test_the_best_samples_are_compared_in_the_better_direction() -> None:
+    samples = {"bare": [10.0, 30.0], "discover": [12.0, 90.0]}
+    assert best(samples, more_is_better=False) == {"discover": pytest.approx(1.2)}
+    assert best(samples, more_is_better=True) == {"discover": pytest.approx(3.0)}
 
 
 def test_an_observer_that_fails_is_named_and_the_others_go_on() -> None:
