@@ -45,6 +45,8 @@ def test_back_ends_see_the_same(program: str, case: str, recorded: Callable[[str
     if case in varying:
         pytest.skip("names differ from run to run; test_hard_cases compares them to the run's own report")
     found = {b: seen(recorded(program, b), case) for b in BACKENDS if not is_listed(program, case, b)}
+    if not found:
+        pytest.skip("every back end under test is listed for this case; test_hard_cases holds each to its list")
     first, *others = found.items()
     for name, rows in others:
         assert rows == first[1], f"{name} against {first[0]}: more {rows - first[1]}, less {first[1] - rows}"
