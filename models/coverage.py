@@ -193,7 +193,7 @@ def incidence(behaviours: pa.Table, units: Sequence[str], key: Sequence[str] = K
     identity = np.zeros(behaviours.num_rows, np.int64)
     for name in key:
         codes = _codes(behaviours[name], lambda values: range(1, len(values) + 1))
-        if name in ("address", "port"):
+        if name == "address":
             codes = np.where(accepts, 0, codes)
         # numbered anew after each column: the numbers stay below the rows' count, and nothing overflows
         identity = np.unique(identity * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)[1].astype(
