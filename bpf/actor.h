@@ -206,9 +206,9 @@ static __always_inline struct task *watched(void)
 }
 
 /* The workload listens: user space decides what that means for the phase. */
-static __always_inline void note_ready(struct task *t)
+static __always_inline void note_ready(__u64 cgroup)
 {
-	struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &t->cgroup);
+	struct cgroup_state *c = bpf_map_lookup_elem(&cgroups, &cgroup);
 	struct record *r;
 
 	if (!c || c->listening)
@@ -218,7 +218,7 @@ static __always_inline void note_ready(struct task *t)
 	if (!r)
 		return;
 	fill_kind(&r->head, RECORD_READY, bpf_ktime_get_ns());
-	r->head.cgroup = t->cgroup;
+	r->head.cgroup = cgroup;
 	r->head.tgid = bpf_get_current_pid_tgid() >> 32;
 	bpf_ringbuf_submit(r, 0);
 }

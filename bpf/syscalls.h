@@ -29,6 +29,7 @@ struct frame {
 	struct invocation call;
 	struct call how;
 	struct request request;
+	__u64 cgroup;
 	__u16 error;
 	__u8 op;
 };
@@ -130,8 +131,7 @@ static __always_inline __u8 unpack_socketcall(struct invocation *v)
 }
 
 /* A name as the program gave it. False: nothing to tell. */
-static __always_inline bool about_name(struct request *q, struct task *t, struct task_struct *task, int dirfd,
-				       __u64 name)
+static __always_inline bool about_name(struct request *q, __u64 cgroup, struct task_struct *task, int dirfd, __u64 name)
 {
 	__u32 zero = 0;
 	struct given *g = bpf_map_lookup_elem(&strings, &zero);
@@ -143,7 +143,7 @@ static __always_inline bool about_name(struct request *q, struct task *t, struct
 	if (length < 0) {
 		if (q->key.error == EFAULT)
 			return false;
-		lose(t->cgroup, LOSS_STRING_UNREADABLE);
+		lose(cgroup, LOSS_STRING_UNREADABLE);
 		return false;
 	}
 	if (length <= 1 && dirfd >= 0) { /* AT_EMPTY_PATH: the descriptor is the object */
@@ -219,21 +219,21 @@ static __always_inline bool read_message(struct invocation *v, __u64 header, __u
 	return true;
 }
 
-static __always_inline int told_message(struct request *q, struct task *t, struct task_struct *task,
-					struct invocation *v, bool many, __u32 i)
+static __always_inline int told_message(struct request *q, __u64 cgroup, struct task_struct *task, struct invocation *v,
+					bool many, __u32 i)
 {
 	__u64 name, header = v->args[1] + i * (v->compat ? 32 : 64);
 	__u32 length, count = many && !q->key.error ? v->result : 1;
 
 	if (i == SEND_BATCH - 1 && count > SEND_BATCH)
-		lose_many(t->cgroup, LOSS_UNRESOLVED, count - SEND_BATCH);
+		lose_many(cgroup, LOSS_UNRESOLVED, count - SEND_BATCH);
 	if (i >= count || !read_message(v, header, &name, &length))
 		return NOTHING;
 	return told_send(q, task, v->args[0], name, length, v->args[many ? 3 : 2]) == LAST ? MORE : SKIP;
 }
 
-static __always_inline int told_socket(struct request *q, struct task *t, struct task_struct *task,
-				       struct invocation *v, __u8 op)
+static __always_inline int told_socket(struct request *q, __u64 cgroup, struct task_struct *task, struct invocation *v,
+				       __u8 op)
 {
 	struct socket *socket;
 	struct given *g;
@@ -274,7 +274,7 @@ static __always_inline int told_socket(struct request *q, struct task *t, struct
 	if (g && q->family == AF_UNIX)
 		about_unix_name(q, BPF_CORE_READ(socket, sk), g);
 	if (op == OP_LISTEN && !q->key.error)
-		note_ready(t);
+		note_ready(cgroup);
 	return LAST;
 }
 
@@ -325,8 +325,8 @@ static __always_inline __u32 open_flags(struct invocation *v, __u8 op, __u8 at)
 static __always_inline int told_open(struct request *q, struct task_struct *task, struct invocation *v, __u8 op,
 				     __u8 at)
 {
-	__u32 mode, flags = open_flags(v, op, at);
-	struct file *file;
+	__u32 flags = open_flags(v, op, at);
+	struct opened opened;
 
 	q->key.access = access_of_flags(flags);
 	if (v->result < 0) {
@@ -334,21 +334,17 @@ static __always_inline int told_open(struct request *q, struct task_struct *task
 		q->key.access |= flags & O_TRUNC ? ACCESS_TRUNCATE : 0;
 		return SKIP;
 	}
-	file = file_of(task, v->result);
-	if (!file)
+	if (!read_opened(&opened, task, v->result) || opened.mode & FMODE_PATH)
 		return NOTHING;
-	mode = BPF_CORE_READ(file, f_mode);
-	if (mode & FMODE_PATH)
-		return NOTHING;
-	if (mode & FMODE_CREATED)
+	if (opened.mode & FMODE_CREATED)
 		q->key.access |= ACCESS_CREATE;
 	else if (flags & O_TRUNC)
 		q->key.access |= ACCESS_TRUNCATE;
-	about_file(q, file);
+	about_path(q, opened.path.dentry, opened.path.mnt);
 	return LAST;
 }
 
-static __always_inline int told_names(struct request *q, struct task *t, struct task_struct *task, struct invocation *v,
+static __always_inline int told_names(struct request *q, __u64 cgroup, struct task_struct *task, struct invocation *v,
 				      const struct call *call, __u8 op, __u32 i)
 {
 	__u8 path = i ? call->path2 : call->path, dirfd = i ? call->dirfd2 : call->dirfd;
@@ -363,7 +359,7 @@ static __always_inline int told_names(struct request *q, struct task *t, struct 
 		q->key.op = i ? OP_LINK_TO : OP_LINK_FROM;
 	if (call->nofollow == 1 || (call->nofollow > 1 && argument(v, call->nofollow - 2) & AT_SYMLINK_NOFOLLOW))
 		q->flags |= FLAG_NOFOLLOW;
-	if (!about_name(q, t, task, dirfd == NO_ARGUMENT ? AT_FDCWD : (int)argument(v, dirfd), argument(v, path)))
+	if (!about_name(q, cgroup, task, dirfd == NO_ARGUMENT ? AT_FDCWD : (int)argument(v, dirfd), argument(v, path)))
 		return more ? SKIP : NOTHING;
 	return more ? MORE : LAST;
 }
@@ -374,15 +370,16 @@ __noinline int told(__u32 i)
 	__u32 zero = 0;
 	struct frame *frame = bpf_map_lookup_elem(&frames, &zero);
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct task *t = watched();
 	struct invocation *v;
 	struct request *q;
 	struct call *call;
+	__u64 cgroup;
 	__u8 op;
 	struct file *file;
 
-	if (!frame || !t)
+	if (!frame)
 		return NOTHING;
+	cgroup = frame->cgroup;
 	v = &frame->call;
 	q = &frame->request;
 	call = &frame->how;
@@ -399,12 +396,12 @@ __noinline int told(__u32 i)
 	case OP_BIND:
 	case OP_LISTEN:
 	case OP_ACCEPT:
-		return told_socket(q, t, task, v, op);
+		return told_socket(q, cgroup, task, v, op);
 	case CALL_SENDTO:
 		return told_send(q, task, v->args[0], v->args[4], v->args[5], v->args[3]);
 	case CALL_SENDMSG:
 	case CALL_SENDMMSG:
-		return told_message(q, t, task, v, op == CALL_SENDMMSG, i);
+		return told_message(q, cgroup, task, v, op == CALL_SENDMMSG, i);
 	case CALL_EXEC:
 		if (!q->key.error)
 			return NOTHING;
@@ -423,7 +420,7 @@ __noinline int told(__u32 i)
 		q->key.op = op;
 		if (done != SKIP)
 			return done;
-		return told_names(q, t, task, v, call, op, i);
+		return told_names(q, cgroup, task, v, call, op, i);
 	}
 	}
 	file = file_in_call(v, task, op, call->fd);
@@ -437,7 +434,7 @@ __noinline int told(__u32 i)
 		about_file(q, file);
 		return LAST;
 	}
-	return told_names(q, t, task, v, call, op, i);
+	return told_names(q, cgroup, task, v, call, op, i);
 }
 
 static __always_inline __u16 error_of(struct invocation *v)
@@ -464,6 +461,7 @@ static __always_inline bool told_one(struct frame *frame, struct task *t, struct
 /* Written out: clang makes of a loop here one whose head is fallen into from behind, which 6.1 refuses (back-edge). */
 static __always_inline int told_call(struct frame *frame, struct task *t, struct task_struct *task)
 {
+	frame->cgroup = t->cgroup;
 	frame->error = error_of(&frame->call);
 	frame->op = frame->how.op;
 	if (frame->error >= ERESTARTSYS && frame->error <= ERESTARTSYS + 20)

@@ -85,13 +85,14 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
         "pins": str(pins) if pins else None,
         "options": {
             "stream": options.raw,
+            "redact_rules": str(options.redact_rules.resolve()) if options.redact_rules else None,
             "raw": False,
             "for": options.limit,
             "drills": [d.name for d in options.drills],
         },
     }
     child: Launched | None = None
-    with Stop() as stop, RecordingWriter.create(options.output, manifest) as writer:
+    with Stop() as stop, RecordingWriter.create(options.output, manifest, redact=redactor.segment) as writer:
         child = launch(target.command) if target.command else None
         session = Session(target, loaded, writer, run=run, redact=redactor.argv, raw=options.raw)
         try:
@@ -155,8 +156,9 @@ def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = N
     spec = TargetSpec(**asked) if manifest["target"]["kind"] != "command" else TargetSpec(tuple(manifest["command"]))
     target = resolve(spec)
     loaded = Pinned(BACKENDS[manifest["backend"]], manifest["object"], pins)
-    redactor = Redactor.load(None)
+    rules = manifest["options"].get("redact_rules")
+    redactor = Redactor.load(Path(rules) if rules else None)
     options = RecordOptions(spec=spec, output=path, limit=limit, raw=bool(manifest["options"].get("stream")))
-    with Stop() as stop, RecordingWriter.resume(path, same_counters=True) as writer:
+    with Stop() as stop, RecordingWriter.resume(path, same_counters=True, redact=redactor.segment) as writer:
         session = Session(target, loaded, writer, run=manifest["id"], redact=redactor.argv, raw=options.raw)
         return Run(options, target, session, loaded, writer, stop, tell, None).to_the_end()
