@@ -110,6 +110,18 @@ __noinline __u64 executable_of(__u64 executable)
 	r->head.flags = walk_flags(path.dentry, path.mnt);
 	if (walk_short(r, task, path.dentry, path.mnt))
 		r->head.flags |= FLAG_PATH_CUT;
+	if (r->head.path_at == PATH_SHORT) { /* the root of a detached mount: runc mounts itself so, as a file */
+		struct dentry_core core = {};
+		__u32 length;
+
+		read_dentry(&core, path.dentry);
+		length = core.hash_len >> 32;
+		if (length && length < 256) {
+			r->head.path_at = PATH_SHORT - length;
+			bpf_probe_read_kernel(&r->path[(PATH_SHORT - length) & (PATH_SHORT - 1)], length & 255,
+					      core.name);
+		}
+	}
 	if (bpf_map_update_elem(&executables, &id, &now, BPF_NOEXIST))
 		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
 	else

@@ -113,6 +113,8 @@ def _described(recording: Any) -> dict[str, object]:
 def finish(recordings: tuple[Path, ...]) -> None:
     r"""Bring interrupted recordings to their final form; nothing is lost if this is interrupted too.
 
+    What the kernel has counted since the recorder was killed is not in it: for that, `discover record --resume`.
+
     \b
     Examples:
       discover datasets finish recordings/web
@@ -130,8 +132,19 @@ def finish(recordings: tuple[Path, ...]) -> None:
         before.behaviours()  # what cannot be read is told before anything changes
         writer = RecordingWriter.resume(path, same_counters=True)
         writer.manifest["ended"] = ended or _last_seen(before)
+        _let_go(before)
         writer.finish("interrupted")
         click.echo(f"{_safe(path)}: finished", err=True)
+
+
+def _let_go(recording: Any) -> None:
+    """End what a killed recorder has left in the kernel: it would count on for ever."""
+    from collectors.live.backend import unpin  # noqa: PLC0415 - heavy
+
+    pins = recording.manifest.get("pins")
+    if pins and Path(pins).is_dir():
+        unpin(Path(pins))
+        click.echo(f"{_safe(recording.path)}: its programs are out of the kernel", err=True)
 
 
 def _last_seen(recording: Any) -> str | None:
