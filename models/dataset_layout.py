@@ -15,7 +15,6 @@ r"""Where the parts of a recording lie on disk, how a file says what it is, and 
  └─ ``ForeignFile``    Parquet, but not ours, or with other columns
 """
 
-
 from __future__ import annotations
 
 import fcntl

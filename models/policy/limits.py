@@ -134,9 +134,7 @@ def check_limits(policies: Iterable[Policy], target: Target) -> list[Finding]:
     found: list[Finding] = []
     everything = [r for p in policies for r in rules(p)]
 
-    def add(
-        limit: str, value: int | str, allowed: int | str, message: str, fix: str, rule: Rule | None = None
-    ) -> None:
+    def add(limit: str, value: int | str, allowed: int | str, message: str, fix: str, rule: Rule | None = None) -> None:
         grade = Grade.WARNING if limit in WARNINGS else Grade.ERROR
         policy, where = (rule.policy, rule.where) if rule else ("", "")
         found.append(Finding(target, grade, limit, value, allowed, message, fix, policy, where, rule))

@@ -89,9 +89,7 @@ def _mapping(value: Mapping[str, Any], indent: int, path: Path, comments: Commen
         _entry(f"{' ' * indent}{quote(key)}:", inner, indent, here, comments, lines)
 
 
-def _entry(
-    head: str, value: Any, indent: int, path: Path, comments: Comments, lines: list[str]
-) -> None:
+def _entry(head: str, value: Any, indent: int, path: Path, comments: Comments, lines: list[str]) -> None:
     if isinstance(value, Mapping) and value:
         lines.append(head)
         _mapping(value, indent + 2, path, comments, lines)
