@@ -314,7 +314,7 @@ HOOK(file_truncate, on_file_truncate, struct file *file) /* since 6.2; before, p
 /* On overlayfs an open opens a second file, of the layer below: not the workload's doing. */
 HOOK(file_open, on_open, struct file *file)
 {
-	struct task *t = watched(), early;
+	struct task *t = watched();
 	struct request q = {};
 	struct task_struct *task;
 	__u32 mode, flags;
@@ -336,10 +336,13 @@ HOOK(file_open, on_open, struct file *file)
 	if (of_a_layer(&q))
 		return 0;
 	if (flags & FMODE_EXEC_FLAG && runtime_still(t) && from_own_mounts(task, q.mnt)) {
-		early = *t; /* the executable that ends the runtime's phase is opened by the workload */
-		early.mode = MODE_WORKLOAD;
-		early.actor = 0;
-		commit(&q, &early, task);
+		__u16 mode_now = t->mode; /* the executable that ends the runtime's phase is opened by the workload */
+
+		t->mode = MODE_WORKLOAD;
+		t->actor = 0;
+		commit(&q, t, task);
+		t->mode = mode_now;
+		t->actor = 0;
 		return 0;
 	}
 	commit(&q, t, task);
