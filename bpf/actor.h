@@ -117,6 +117,7 @@ __noinline __u64 executable_of(__u64 executable)
 		read_dentry(&core, path.dentry);
 		length = core.hash_len >> 32;
 		if (length && length < 256) {
+			opaque(length);
 			r->head.path_at = PATH_SHORT - length;
 			bpf_probe_read_kernel(&r->path[(PATH_SHORT - length) & (PATH_SHORT - 1)], length & 255,
 					      core.name);
