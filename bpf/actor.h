@@ -89,15 +89,16 @@ __noinline __u64 executable_of(__u64 executable)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct file *file = (struct file *)executable;
-	struct path path;
+	struct dentry *dentry;
+	struct vfsmount *mnt;
 	struct record *r;
 	__u64 id, now;
 
 	if (!file)
 		return 0;
-	path.mnt = BPF_CORE_READ(file, f_path.mnt);
-	path.dentry = BPF_CORE_READ(file, f_path.dentry);
-	id = chain_hash((__u64)path.dentry, (__u64)path.mnt) | 1;
+	mnt = BPF_CORE_READ(file, f_path.mnt);
+	dentry = BPF_CORE_READ(file, f_path.dentry);
+	id = chain_hash((__u64)dentry, (__u64)mnt) | 1;
 	if (bpf_map_lookup_elem(&executables, &id))
 		return id;
 	r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
@@ -107,20 +108,17 @@ __noinline __u64 executable_of(__u64 executable)
 	fill_kind(&r->head, RECORD_EXE, now);
 	r->head.id = id;
 	r->head.tgid = BPF_CORE_READ(task, tgid);
-	r->head.flags = walk_flags(path.dentry, path.mnt);
-	if (walk_short(r, task, path.dentry, path.mnt))
+	r->head.flags = walk_flags(dentry, mnt);
+	if (walk_short(r, task, dentry, mnt))
 		r->head.flags |= FLAG_PATH_CUT;
 	if (r->head.path_at == PATH_SHORT) { /* the root of a detached mount: runc mounts itself so, as a file */
-		struct dentry_core core = {};
-		__u32 length;
+		__u32 length = BPF_CORE_READ(dentry, d_name.hash_len) >> 32;
 
-		read_dentry(&core, path.dentry);
-		length = core.hash_len >> 32;
 		if (length && length < 256) {
 			opaque(length);
 			r->head.path_at = PATH_SHORT - length;
 			bpf_probe_read_kernel(&r->path[(PATH_SHORT - length) & (PATH_SHORT - 1)], length & 255,
-					      core.name);
+					      BPF_CORE_READ(dentry, d_name.name));
 		}
 	}
 	if (bpf_map_update_elem(&executables, &id, &now, BPF_NOEXIST))
