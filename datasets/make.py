@@ -67,7 +67,12 @@ def planned(dataset: str, units: int | None) -> list[Unit]:
     return plan(load_workload(dataset), units or UNITS[dataset])
 
 
-def record_unit(dataset: str, unit: Unit, options: Options) -> dict[str, Any]:
+def listed(units: Sequence[Unit]) -> Unit:
+    """The unit that lists the file system for all of its dataset: the one that does most, the last of these."""
+    return max(units, key=lambda unit: (len(unit.kinds), unit.number))
+
+
+def record_unit(dataset: str, unit: Unit, options: Options, inventory: bool = False) -> dict[str, Any]:
     """Records one unit, again if it failed or lost events, and says what came of it; raises `WorkloadError`."""
     folder = options.work / dataset / unit.name
     marker = folder / "done.json"
@@ -80,7 +85,7 @@ def record_unit(dataset: str, unit: Unit, options: Options) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            done = _run(dataset, unit, folder, options)
+            done = _run(dataset, unit, folder, options, inventory)
             lost = recordings.losses(folder / "recording")
             recordings.annotate(folder / "recording", unit, _marked(unit))
         except WorkloadError as error:
@@ -94,7 +99,7 @@ def record_unit(dataset: str, unit: Unit, options: Options) -> dict[str, Any]:
     raise WorkloadError(f"{unit.name}: {problem}")
 
 
-def _run(dataset: str, unit: Unit, folder: Path, options: Options) -> dict[str, Any]:
+def _run(dataset: str, unit: Unit, folder: Path, options: Options, inventory: bool) -> dict[str, Any]:
     scratch = options.work / dataset / "scratch"
     common = ["--output", str(folder / "recording"), "--scratch", str(scratch), "--recorder", options.record]
     if dataset == SHELL:
@@ -102,6 +107,7 @@ def _run(dataset: str, unit: Unit, folder: Path, options: Options) -> dict[str, 
     else:
         (folder / "unit.json").write_text(json.dumps(unit.as_json()))
         command = [sys.executable, "-m", "datasets.workloads.runner", str(folder / "unit.json"), *common]
+        command += ["--inventory"] if inventory else []
     try:
         done = subprocess.run(
             isolation.wrapped(command), capture_output=True, text=True, check=False, cwd=ROOT, timeout=UNIT_TIMEOUT
@@ -128,7 +134,7 @@ def make(dataset: str, options: Options, say: Callable[[str], None]) -> bool:
     def one(unit: Unit) -> dict[str, Any] | None:
         began = time.monotonic()
         try:
-            result = record_unit(dataset, unit, options)
+            result = record_unit(dataset, unit, options, unit is listed(units))
         except WorkloadError as error:
             say(f"error: {dataset}: {error}")
             return None

@@ -271,13 +271,14 @@ class Session:
         known = self._roots.get(namespace)
         if known and _mount_namespace(known[0]) == namespace:
             return known[1]
-        for pid in (tgid, self.target.root_pid, *self._members()):
+        for pid in (tgid, self.target.root_pid, *self.processes()):
             if pid and _mount_namespace(pid) == namespace and not _is_chrooted(pid):
                 self._roots[namespace] = pid, Root(f"/proc/{pid}/root")
                 return self._roots[namespace][1]
         return Root(None)
 
-    def _members(self) -> list[int]:
+    def processes(self) -> list[int]:
+        """Processes that are watched now, at most 256 of them; some may have ended since."""
         keys, _ = self._maps["tasks"].items()
         return [int(pid) for pid in keys[:256]]
 

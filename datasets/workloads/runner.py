@@ -43,8 +43,11 @@ FINISH = 90.0
 """Seconds that the recorder may take to write its dataset once the workload has ended."""
 
 
-def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> dict[str, Any]:
-    """Does all of one unit; must run inside the namespaces of `isolation.wrapped`. Raises `WorkloadError`."""
+def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str], inventory: bool = False) -> dict[str, Any]:
+    """Does all of one unit; must run inside the namespaces of `isolation.wrapped`. Raises `WorkloadError`.
+
+    With `inventory` the recorder lists the files that were there as well.
+    """
     workload = load_workload(unit.workload)
     rng = random.Random(unit.seed)
     fresh = not (unit.continues and (scratch / "root").exists())
@@ -54,7 +57,7 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
     began = time.monotonic()
     with clients.services(), log.open("wb") as sink:
         started = subprocess.Popen(
-            [*recording(workload, unit, output, recorder), *workload.command],
+            [*recording(workload, unit, output, recorder, inventory), *workload.command],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -81,16 +84,16 @@ def run_unit(unit: Unit, output: Path, scratch: Path, recorder: list[str]) -> di
     }
 
 
-def recording(workload: Workload, unit: Unit, output: Path, recorder: list[str]) -> list[str]:
+def recording(workload: Workload, unit: Unit, output: Path, recorder: list[str], inventory: bool = False) -> list[str]:
     """The recorder's part of the command line, up to the workload's own; empty without a recorder."""
     if not recorder:
         return []
     marked = workload.marks(unit.drills)
     options = ["--drill", ",".join(marked)] if marked else []
     seconds = drills_at(unit) if marked else LONGEST
-    # The file system is this machine's, so an inventory would say nothing of the workload's.
     times = ["--ready-after", f"{READY_AFTER:g}s", "--for", f"{seconds:g}s"]
-    return [*recorder, "--no-inventory", "--workload", workload.name, *times, *options, "-o", str(output), "--"]
+    listed = [] if inventory else ["--no-inventory"]
+    return [*recorder, *listed, "--workload", workload.name, *times, *options, "-o", str(output), "--"]
 
 
 def drills_at(unit: Unit) -> float:
@@ -204,11 +207,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="where the recorder puts its dataset")
     parser.add_argument("--scratch", type=Path, required=True, help="where the workload's files stand")
     parser.add_argument("--recorder", default="", help="the command that records; empty: run without one")
+    parser.add_argument("--inventory", action="store_true", help="also list the files that were there")
     options = parser.parse_args(arguments)
     unit = Unit.from_json(json.loads(options.unit.read_text()))
     options.scratch.mkdir(parents=True, exist_ok=True)
     try:
-        done = run_unit(unit, options.output, options.scratch, shlex.split(options.recorder))
+        recorder = shlex.split(options.recorder)
+        done = run_unit(unit, options.output, options.scratch, recorder, options.inventory)
     except WorkloadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -94,17 +94,8 @@ def record(output: Path, scratch: Path, recorder: list[str]) -> str:
             run = Run(rng, pid, 1.5, scratch)
             log = scratch / "said.txt"
             with log.open("wb") as sink:
-                command = [
-                    *recorder,
-                    "--for",
-                    f"{LONGEST}s",
-                    "-o",
-                    str(output),
-                    "--no-inventory",
-                    "--workload",
-                    "nginx",
-                ]
-                command += ["--container", NAME]  # its file system is this machine's: an inventory would say nothing
+                command = [*recorder, "--for", f"{LONGEST}s", "-o", str(output)]
+                command += ["--workload", "nginx", "--container", NAME]
                 started = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL)
                 _wait_for_recorder(started, log)
                 nginx.static(run)

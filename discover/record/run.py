@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from collectors.cgroups import detect
 from collectors.live.backend import Loaded
 from collectors.live.launch import Launched
 from collectors.live.session import Counters, Session
+from collectors.mount_namespaces import HeldNamespaces
 from collectors.target import Target
 from collectors.units import UnitInfo
 from collectors.writer import RecordingWriter
@@ -103,7 +105,8 @@ class Run:
         self._results: list[drilling.DrillResult] = []
         self._drill: threading.Thread | None = None
         self._steady_at: dict[str, float] = {}
-        self._next = {"checkpoint": 2.0, "tell": 0.0}
+        self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0}
+        self.namespaces = HeldNamespaces()
         self._seen = (0.0, 0)
         session.on_ready = self._ready
 
@@ -112,7 +115,8 @@ class Run:
         reason = self._loop()
         self._end_command()
         self.session.stop()
-        self._inventory()
+        with self.namespaces:
+            self._inventory()
         losses = self.session.losses().to_pylist()
         self.writer.finish("complete")
         asked = {drill.name for drill in self.options.drills}
@@ -139,6 +143,9 @@ class Run:
             self._phases(now)
             if reason := self._over(now):
                 return reason
+            if now >= self._next["look"] and self.options.inventory:
+                self.namespaces.look(self.session.processes())
+                self._next["look"] = min(2 * now + 0.1, now + 5)
             if now >= self._next["checkpoint"]:
                 self.session.checkpoint()
                 self._rate(now)
@@ -216,14 +223,18 @@ class Run:
     def _inventory(self) -> None:
         if not self.options.inventory:
             return
-        from collectors.inventory import inventory_of  # noqa: PLC0415 - only at the end
+        from discover.record.inventory import inventories  # noqa: PLC0415 - only at the end
 
-        units = self.session.namer.units()
-        root = f"/proc/{self.target.root_pid}/root" if self.target.root_pid else "/"
-        if self.target.kind in ("command", "host") or not Path(root).is_dir():
-            return  # the host's own file system: priced from the live system when a policy is learned
-        who = units[0].identity if units else self.target.identity
-        self.writer.inventory(inventory_of(Path(root), workload=who.workload, image_digest=who.image_digest))
+        if self.child and self.namespaces.usual() is None:  # over before it was looked at
+            self.namespaces.look([os.getpid()])
+        who = [unit.identity for unit in self.session.namer.units()]
+        for table in inventories(self.target, who, self.namespaces, self.options.output, self._listing):
+            self.writer.inventory(table)
+
+    def _listing(self, entries: int) -> None:
+        self.progress.phase = f"listing files: {entries:,}"
+        self.progress.elapsed = time.monotonic() - self.began
+        self.tell(self.progress)
 
     # Figures
 

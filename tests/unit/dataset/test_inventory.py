@@ -171,3 +171,50 @@ def test_progress_is_told(tmp_path: Path) -> None:
 def test_root_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         inventory_of(tmp_path / "absent", workload="w")
+
+
+def machine(root: Path, *files: str) -> None:
+    for name in files:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_of_a_machine_only_what_is_near_to_something_observed(tmp_path: Path) -> None:
+    machine(
+        tmp_path,
+        *("etc/shadow", "etc/app/conf", "usr/lib/a/b/c", "boot/kernel", "usr/local/bin/tool"),
+        *("var/lib/app/data/one", "var/lib/other/two", "var/lib/private/three", "var/log/app.log"),
+        *("home/u/work/x/y", "home/u/cache/z", "home/u/.ssh/keys/id_rsa", "home/v/.ssh/id_rsa"),
+        *("data/db/1", "data/else/2"),
+    )
+    observed = [b"/etc/app/conf", b"/usr/lib/a/b/c", b"/var/lib/app/data/one", b"/home/u/work/x/y", b"/data/db/gone"]
+    table = inventory_of(tmp_path, workload="w", observed=observed)
+    found = rows(table)
+    files = {path for path, row in found.items() if row["object"] == "file"}
+    assert files == {
+        *("/etc/shadow", "/etc/app/conf", "/usr/lib/a/b/c", "/usr/local/bin/tool"),
+        *("/var/lib/app/data/one", "/var/lib/private/three", "/var/log/app.log"),
+        *("/home/u/work/x/y", "/home/u/.ssh/keys/id_rsa", "/data/db/1"),
+    }
+    unread = {"/boot", "/var/lib/other", "/home/u/cache", "/home/v", "/data/else"}
+    assert {path for path, row in found.items() if row["size"] is None} == unread
+    assert set(tally(table)["folders_left_out"]) == unread  # type: ignore[call-overload]
+    assert (tally(table)["left_out"], tally(table)["whole"]) == (5, False)
+    assert tally(inventory_of(tmp_path, workload="w"))["whole"] is True
+
+
+def test_a_directory_that_was_not_read_has_no_size_whatever_the_reason(tmp_path: Path) -> None:
+    machine(tmp_path, "proc/1", "a/1", "b/1", "c/1")
+    found = rows(inventory_of(tmp_path, workload="w", max_entries=6))
+    assert [path for path, row in found.items() if row["size"] is None] == ["/c", "/proc"]
+
+
+def test_rows_are_in_order_and_a_descriptor_serves_as_root(tmp_path: Path) -> None:
+    machine(tmp_path, "b/2", "a/1", "a b/3")
+    fd = os.open(tmp_path, os.O_PATH)
+    try:
+        paths = inventory_of(fd, workload="w")["path"].to_pylist()
+    finally:
+        os.close(fd)
+    assert paths == ["/a", "/a b", "/a b/3", "/a/1", "/b", "/b/2"]
