@@ -9,6 +9,7 @@ for evidence in gather(open_dataset("recordings/web")):
     learned.rules, learned.spec, learned.warnings
 """
 
+from models.learn.learner import learn
 from models.learn.result import (
     Admission,
     CannotFit,
@@ -31,4 +32,5 @@ __all__ = [
     "Outlier",
     "RuleEvidence",
     "Why",
+    "learn",
 ]

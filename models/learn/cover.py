@@ -1,0 +1,430 @@
+"""The cheapest rules that hold what was seen: a choice at each directory, from the leaves up.
+
+Everything is weighed in one currency, existing files newly admitted (`models.learn.stock`):
+
+- a rule costs a little (`RULE`), so that among equals fewer rules win;
+- what a rule newly admits costs its price, and its openness to names that do not exist yet something besides;
+- names that keep being new cost what the next unit is expected to be denied: by Good and Turing, a unit more shows as
+  many new names as there are names in one unit only, divided by the units (see `models.coverage`).
+
+At each directory the choices are: each name for itself; a slot for names of one shape (`models.learn.shapes`), whose
+subtrees become one; a common ending; the directory; the whole tree. A directory or ending has to be *earned*: by new
+names in at least two units of at least three. Without that, names stay as they were seen, however many they are,
+unless the target cannot hold them: then `pressure`, the price of a rule key, makes wider rules cheaper, and they say
+so. A target without patterns gets the directory in place of a slot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.learn.result import Why
+from models.learn.sensitive import Sensitive, is_protected
+from models.learn.shapes import Group, cluster, escape, well_known
+from models.learn.stock import FORBIDDEN, Stock
+from models.learn.trie import Item, Node, merged
+from models.policy.limits import Limits
+
+__all__ = ["Choice", "Cover"]
+
+RULE = 0.02
+_OPEN = {
+    Why.SLOT: (0.05, 0.1),
+    Why.NAMES: (0.3, 1.0),
+    Why.DIRECTORY: (0.6, 2.0),
+    Why.TREE: (2.0, 6.0),
+}
+"""What openness to names that do not exist yet costs, for reading and for writing."""
+_SHAPED = 0.5
+"""The chance that a unit brings a new name of a known shape, where nothing says that the set is closed."""
+_UNITS = 3
+"""Units from which novelty can be told from habit."""
+_MOST = 20
+"""New paths that one new name is taken to bring at most: one directory is one surprise, not thousands."""
+_SIBLINGS = 20
+"""Temporary names that a unit may leave beside a known file of a protected directory."""
+_NONE, _READS, _ALL = 0, 1, 2
+"""What is covered already: nothing, opens for reading, everything."""
+_PATH = re.compile(r"/+.*[^/]")
+"""What the CRD takes as a path: no line break, no slash at the end."""
+
+
+@dataclass(slots=True)
+class Choice:
+    """One rule on files, as it was chosen."""
+
+    match: str
+    """``path``, ``dir``, ``tree`` or ``pattern``."""
+    value: str
+    """A directory has no slash at its end here, but for the root."""
+    write: bool
+    why: Why
+    items: list[Item]
+    note: str = ""
+    limits: bool = False
+    """Whether it is wider only because the target cannot hold what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    cost: float
+    parts: tuple[Any, ...] = ()
+    """Choices and further plans: flattened once, at the end."""
+
+
+_NOTHING = _Plan(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a node stands: its path, or the pattern for it once a slot lies above."""
+
+    text: str
+    is_pattern: bool = False
+
+    def below(self, name: str) -> _Place:
+        """The place of a literal name in here."""
+        if self.is_pattern:
+            return _Place(f"{self.text}/{escape(name)}", True)
+        return _Place(f"{self.text.rstrip('/')}/{name}")
+
+    def slot(self, pattern: str) -> _Place:
+        """The place of a slot in here."""
+        text = self.text if self.is_pattern else escape(self.text)
+        return _Place(f"{text.rstrip('/')}/{pattern}", True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Novelty:
+    """What literal names of a set would cost in denials, and whether that earns something wider."""
+
+    cost: float = 0.0
+    units: int = 0
+    """Units with a new name, as bits."""
+    names: int = 0
+    slots: int = 0
+    """Slots that the target cannot write: each is proof of more names to come."""
+
+    def __add__(self, other: _Novelty) -> _Novelty:
+        return _Novelty(
+            self.cost + other.cost, self.units | other.units, self.names + other.names, self.slots + other.slots
+        )
+
+    @property
+    def earned(self) -> bool:
+        """New names keep coming: several, in several units."""
+        return self.slots > 0 or (self.names >= _UNITS and self.units.bit_count() >= 2)
+
+
+@dataclass
+class Cover:
+    """Chooses rules for the files of one workload."""
+
+    stock: Stock
+    sensitive: Sensitive
+    units: int
+    denial: float
+    limits: Limits
+    pressure: float = 0.0
+    """What each rule key costs besides; more than nothing once the target is full."""
+    _plans: dict[tuple[int, int, int], _Plan] = field(default_factory=dict)
+    _merged: dict[tuple[int, str], Node] = field(default_factory=dict)
+    _kept: list[Node] = field(default_factory=list)
+    """Merged nodes, kept so that no other gets the identity of one."""
+    _clusters: dict[int, tuple[list[Group], list[str]]] = field(default_factory=dict)
+
+    def choose(self, root: Node) -> list[Choice]:
+        """The rules for a tree, in the order of its names."""
+        self._plans.clear()
+        return list(_flat(self._plan(root, _Place("/"), _NONE, _NONE)))
+
+    # A node. `below` and `own` say what an ancestor's rule covers already of what lies below it, and of itself.
+
+    def _plan(self, node: Node, place: _Place, below: int, own: int) -> _Plan:
+        if not _needs(node, below, own):
+            return _NOTHING
+        key = (id(node), below, own)
+        known = self._plans.get(key)
+        if known is None:
+            known = self._plans[key] = self._best(node, place, below, own)
+        return known
+
+    def _best(self, node: Node, place: _Place, below: int, own: int) -> _Plan:
+        itself = self._leaf(node, place) if _itself(node, own) else _NOTHING
+        if not node.children or below == _ALL:
+            return itself
+        single, leaves, deeper = self._children(node, place, below, below)
+        best = _Plan(itself.cost + single.cost, (itself, single))
+        for plan in self._wider(node, place, below, itself, leaves, deeper):
+            if plan.cost < best.cost:
+                best = plan
+        return best
+
+    def _leaf(self, node: Node, place: _Place) -> _Plan:
+        item = node.item
+        assert item is not None  # noqa: S101 - asked by the caller
+        write = bool(item.writes)
+        if place.is_pattern:
+            price = self.stock.pattern(place.text).of(write=write)
+            cost = RULE + self.pressure + _OPEN[Why.SLOT][write] + price
+            return _Plan(cost, (Choice("pattern", place.text, write, Why.SLOT, node.paths),))
+        if self._can_hold(place.text):
+            return _Plan(RULE + self.pressure, (Choice("path", place.text, write, Why.SEEN, node.paths),))
+        if self.limits.patterns:
+            # a line break, a name of more than 200 bytes: what the CRD takes in no path it takes in a pattern
+            return _Plan(RULE, (Choice("pattern", escape(place.text), write, Why.SEEN, node.paths),))
+        return _Plan(2 * FORBIDDEN, (Choice("path", place.text, write, Why.SEEN, node.paths),))
+
+    def _can_hold(self, path: str) -> bool:
+        size = len(path.encode("utf-8", "surrogateescape"))
+        if size > min(200, self.limits.path_bytes or 200) or not _PATH.fullmatch(path):
+            return False
+        if any("\ud800" <= c <= "\udfff" for c in path):
+            return False
+        if not self.limits.literal_globs and any(c in "*?[]{}" for c in path):
+            return False
+        return self.limits.components is None or path.count("/") <= self.limits.components
+
+    # The names in a directory
+
+    def _children(self, node: Node, place: _Place, below: int, direct: int) -> tuple[_Plan, _Novelty, _Novelty]:
+        """Names for themselves or in slots; and what is new among the leaves, and among the directories, that stay.
+
+        `direct` says what is covered of the children themselves, `below` of what lies below them.
+        """
+        cost, parts = 0.0, []
+        leaves = deeper = _Novelty()
+        groups, left = self._groups(node, place)
+        for group in groups:
+            members = [c for n in group.names if _needs(c := node.children[n], below, direct)]
+            if not members:
+                continue
+            literal = [self._plan(c, place.below(c.name), below, direct) for c in members]
+            novelty = self._novelty(members, below, direct, shaped=True)
+            if not self.limits.patterns and novelty.cost > 0:
+                certain = FORBIDDEN * 10 if group.kind == "pid" else 0.0
+                novelty = _Novelty(novelty.cost + certain, novelty.units, novelty.names, 1)
+            best = _Plan(sum(p.cost for p in literal) + novelty.cost, tuple(literal))
+            slot = self._slot(group, node, members, place, below, direct)
+            if slot is not None and slot.cost < best.cost:
+                best = slot
+            elif any(not c.children for c in members):
+                leaves += novelty
+            else:
+                deeper += novelty
+            cost += best.cost
+            parts.append(best)
+        rest = [c for n in left if _needs(c := node.children[n], below, direct)]
+        for plan, taken in self._endings(rest, place, below, direct):
+            rest = [c for c in rest if c.name not in taken]
+            cost += plan.cost
+            parts.append(plan)
+        for child in rest:
+            plan = self._plan(child, place.below(child.name), below, direct)
+            cost += plan.cost
+            parts.append(plan)
+        files = self._novelty([c for c in rest if not c.children], below, direct, shaped=False)
+        folders = self._novelty([c for c in rest if c.children], below, direct, shaped=False)
+        return _Plan(cost + files.cost + folders.cost, tuple(parts)), leaves + files, deeper + folders
+
+    def _groups(self, node: Node, place: _Place) -> tuple[list[Group], list[str]]:
+        """Names of one shape, and the rest; names that are known to vary need no three examples."""
+        known = self._clusters.get(id(node))
+        if known is not None:
+            return known
+        fixed: dict[tuple[str, str], list[str]] = {}
+        names = []
+        for name in node.children:
+            shape = well_known(place.text, name)
+            if shape:
+                fixed.setdefault(shape, []).append(name)
+            else:
+                names.append(name)
+        groups, left = cluster(names)
+        groups = [Group(p, tuple(sorted(n)), kind, "") for (p, kind), n in sorted(fixed.items())] + groups
+        self._clusters[id(node)] = groups, left
+        return groups, left
+
+    def _slot(
+        self, group: Group, node: Node, members: Sequence[Node], place: _Place, below: int, direct: int
+    ) -> _Plan | None:
+        """The group as one name; None where the target has no patterns, or nothing new may be written there."""
+        if not self.limits.patterns:
+            return None
+        one = self._merged.get((id(node), group.pattern))
+        if one is None or set(one.names) != {c.name for c in members}:
+            one = merged(group.pattern, members)
+            self._merged[id(node), group.pattern] = one
+            self._kept.append(one)
+        if one.writes and is_protected(place.text) and not self._beside_a_file(group, node, place):
+            return None
+        plan = self._plan(one, place.slot(group.pattern), below, direct)
+        _annotate(plan, f"slot: {group.kind}")
+        return plan
+
+    def _beside_a_file(self, group: Group, node: Node, place: _Place) -> bool:
+        """Temporary names beside a file that is there, ``redis.conf-8123.tmp`` beside ``redis.conf``, and few of them.
+
+        That is how a program replaces a file of its own; a workload that sprays names into /etc has no such file.
+        """
+        siblings = [n for n in node.children if n not in group.names and group.prefix.startswith(n)]
+        if not siblings and not self.stock.exists(place.text, group.prefix.rstrip("-._#~")):
+            return False
+        return len(group.names) <= _SIBLINGS * max(1, self.units)
+
+    def _endings(
+        self, rest: Sequence[Node], place: _Place, below: int, direct: int
+    ) -> Iterator[tuple[_Plan, frozenset[str]]]:
+        """``*.html`` for files of one ending of which new ones keep coming."""
+        if not self.limits.patterns:
+            return
+        families: dict[str, list[Node]] = {}
+        for child in rest:
+            stem, dot, ending = child.name.rpartition(".")
+            if dot and stem and not child.children and 1 <= len(ending) <= 10:
+                families.setdefault(ending, []).append(child)
+        for ending, members in sorted(families.items()):
+            novelty = self._novelty(members, below, direct, shaped=False)
+            write = any(c.writes for c in members)
+            if not novelty.earned or (write and is_protected(place.text)):
+                continue
+            pattern = place.slot(f"*.{escape(ending)}").text
+            cost = RULE + _OPEN[Why.NAMES][write] + self.stock.pattern(pattern).of(write=write)
+            literal = sum(self._plan(c, place.below(c.name), below, direct).cost for c in members)
+            if cost < literal + novelty.cost:
+                choice = Choice("pattern", pattern, write, Why.NAMES, [i for c in members for i in c.paths])
+                yield _Plan(cost, (choice,)), frozenset(c.name for c in members)
+
+    def _novelty(self, nodes: Sequence[Node], below: int, direct: int, *, shaped: bool) -> _Novelty:
+        """What the next unit is expected to be denied if these names stay as they are."""
+        if not nodes:
+            return _Novelty()
+        if self.units < _UNITS:
+            return _Novelty(self.denial * _SHAPED if shaped else 0.0, 0, 0)
+        bits = paths = names = 0
+        for node in nodes:
+            if node.units.bit_count() == 1:
+                bits |= node.units
+                names += 1
+                paths += min(_needs(node, below, direct), _MOST)
+        expected = paths / self.units
+        # what a workload names by itself, by number or at random, is never a closed set
+        if shaped and (names or len(nodes) < _UNITS or any(n.writes for n in nodes)):
+            expected = max(expected, _SHAPED)
+        return _Novelty(self.denial * expected, bits, names)
+
+    # Wider rules
+
+    def _wider(
+        self, node: Node, place: _Place, below: int, itself: _Plan, leaves: _Novelty, deeper: _Novelty
+    ) -> Iterator[_Plan]:
+        """A rule on the directory, for reading or for both, and one on the whole tree, where they are earned."""
+        pressed = self.pressure > 0 or itself.cost >= FORBIDDEN or self._cannot_hold_children(node, place)
+        if leaves.earned or pressed:
+            yield from self._directory(node, place, below, itself, limits=not leaves.earned)
+        everything = leaves + deeper
+        if ((deeper.names or deeper.slots) and everything.earned) or pressed:
+            yield from self._tree(node, place, below, itself, limits=not everything.earned)
+
+    def _cannot_hold_children(self, node: Node, place: _Place) -> bool:
+        if self.limits.patterns:
+            return False
+        return any(c.item is not None and not self._can_hold(f"{place.text}/{c.name}") for c in node.children.values())
+
+    def _directory(self, node: Node, place: _Place, below: int, itself: _Plan, *, limits: bool) -> Iterator[_Plan]:
+        items = [i for c in node.children.values() if c.item is not None for i in c.paths]
+        yield from self._rules("dir", Why.DIRECTORY, node, place, items, itself, below, below, limits=limits)
+
+    def _tree(self, node: Node, place: _Place, below: int, itself: _Plan, *, limits: bool) -> Iterator[_Plan]:
+        items = [i for c in node.children.values() for i in _items(c)]
+        yield from self._rules("tree", Why.TREE, node, place, items, itself, below, _ALL, limits=limits)
+
+    def _rules(
+        self,
+        kind: str,
+        why: Why,
+        node: Node,
+        place: _Place,
+        items: list[Item],
+        itself: _Plan,
+        below: int,
+        reach: int,
+        *,
+        limits: bool,
+    ) -> Iterator[_Plan]:
+        """The rule for reading, with what is written beside it; and the rule for both.
+
+        `reach` says how far down it covers: what lies below the children stays as it is, or is covered as well.
+        """
+        match, value, price = self._rule_on(kind, place)
+        if match is None:
+            return
+        # a directory rule holds the directory itself as well; the pattern in its place does not
+        own = [] if place.is_pattern else list(node.paths)
+        for level in (_READS, _ALL):
+            write = level == _ALL
+            if below >= level or (write and not any(i.writes for i in items)):
+                continue
+            deep = max(below, level) if reach == _ALL else below
+            rest, _, _ = self._children(node, place, deep, level)
+            left = itself if place.is_pattern or (not write and any(i.writes for i in own)) else _NOTHING
+            cost = RULE + self.pressure * 2 + _OPEN[why][write] + price.of(write=write)
+            if write and is_protected(place.text):
+                cost += FORBIDDEN
+            covered = [i for i in (*items, *own) if write or not i.writes]
+            choice = Choice(match, value, write, why, covered, limits=limits)
+            yield _Plan(cost + rest.cost + left.cost, (choice, rest, left))
+
+    def _rule_on(self, kind: str, place: _Place) -> tuple[str | None, str, Any]:
+        """The match, the value and the price of a rule on a directory or a tree; None where the target has none."""
+        if place.is_pattern:
+            value = f"{place.text}/{'**' if kind == 'tree' else '*'}"
+            return "pattern", value, self.stock.pattern(value)
+        size = len(place.text.encode("utf-8", "surrogateescape")) + 1
+        if any("\ud800" <= c <= "\udfff" for c in place.text) or "\n" in place.text:
+            return None, "", None
+        if self.limits.directory_bytes is not None and size > self.limits.directory_bytes:
+            return None, "", None
+        if self.limits.components is not None and place.text.count("/") > self.limits.components:
+            return None, "", None
+        price = self.stock.tree(place.text) if kind == "tree" else self.stock.directory(place.text)
+        return kind, place.text, price
+
+
+def _itself(node: Node, own: int) -> bool:
+    """Whether a node's own path still needs a rule."""
+    return node.item is not None and own != _ALL and (own == _NONE or node.item.writes > 0)
+
+
+def _needs(node: Node, below: int, own: int) -> int:
+    """How many paths at or below a node still need a rule."""
+    itself = 1 if node.item is not None else 0
+    changed = 1 if node.item is not None and node.item.writes else 0
+    deep = {_NONE: node.uses - itself, _READS: node.writes - changed, _ALL: 0}[below]
+    return deep + _itself(node, own)
+
+
+def _items(node: Node) -> Iterator[Item]:
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        yield from one.paths
+        waiting.extend(one.children.values())
+
+
+def _flat(plan: _Plan) -> Iterator[Choice]:
+    waiting: list[Any] = [plan]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Choice):
+            yield one
+        else:
+            waiting.extend(reversed(one.parts))
+
+
+def _annotate(plan: _Plan, note: str) -> None:
+    for choice in _flat(plan):
+        choice.note = choice.note if note in choice.note else f"{note}; {choice.note}".rstrip("; ")

@@ -1,0 +1,205 @@
+"""The file rules of a policy: the choices of `models.learn.cover` as rules of the CRD, fitted to the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from models.learn.cover import Choice, Cover
+from models.learn.result import Admission, CannotFit, LearnedRule, Options, RuleEvidence, Why
+from models.learn.sensitive import Sensitive
+from models.learn.stock import FORBIDDEN, Stock
+from models.learn.trie import Item, Node, tree_of
+from models.policy.limits import LIMITS, Target, key_count
+from models.policy.model import File, FileDirectory, FilePath, FilePattern, Source, Spec
+from models.policy.policy import KubeArmorPolicy, Metadata
+
+__all__ = ["FileRules", "file_rules"]
+
+_EXAMPLES = 5
+_STEPS = 14
+_HIGHEST = 1e4
+
+
+@dataclass(frozen=True, slots=True)
+class FileRules:
+    """The file rules, and what to say about them."""
+
+    rules: tuple[LearnedRule, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def file_rules(
+    items: dict[str, Item],
+    units: Sequence[str],
+    stock: Stock,
+    sensitive: Sensitive,
+    options: Options,
+    rest: Spec,
+) -> FileRules:
+    """The cheapest file rules that the target can hold beside the `rest` of the policy.
+
+    Raises `CannotFit` where no rules that are fit to be applied hold what was seen.
+    """
+    if not items:
+        return FileRules()
+    limits = LIMITS[options.target]
+    root = tree_of(items.values())
+
+    def choose(pressure: float) -> list[Choice]:
+        cover = Cover(stock, sensitive, len(units), options.denial_weight, limits, pressure)
+        return cover.choose(root)
+
+    choices = choose(0.0)
+    if limits.keys is not None:
+        choices = _fitted(choose, choices, rest, limits.keys, options, root)
+    rules, warnings, forbidden = [], [], []
+    for choice in choices:
+        price = _price(stock, choice)
+        sources: tuple[str, ...] = ()
+        if price >= FORBIDDEN:
+            sources = tuple(sorted({e for i in choice.items for e in i.exes if e.startswith("/")}))
+            if not choice.value.startswith("/proc") or not sources:
+                forbidden.append(choice)
+                continue
+            warnings.append(
+                f"{choice.value} has to be allowed whole, since {options.target} has no patterns and process ids vary: "
+                f"{', '.join(sources)} could read the environment of every process there"
+            )
+        rules.append(_rule(choice, units, stock, sensitive, sources))
+    if forbidden:
+        raise CannotFit(
+            f"{options.target} cannot hold {len(forbidden)} rules for what was used: they would admit sensitive files",
+            Target.DISCOVER,
+            [f"{c.value}: {_why_not(c)}" for c in forbidden[:10]],
+        )
+    order = {"match_paths": 0, "match_directories": 1, "match_patterns": 2}
+    rules.sort(key=lambda r: (order[r.field], r.rule.path if r.field == "match_paths" else _value(r)))
+    return FileRules(tuple(rules), tuple(warnings))
+
+
+def _value(rule: LearnedRule) -> str:
+    return str(getattr(rule.rule, "dir", None) or getattr(rule.rule, "pattern", ""))
+
+
+def _why_not(choice: Choice) -> str:
+    if choice.match == "path":
+        return "the target can write neither the path nor a directory that is fit to be allowed"
+    return "a rule as wide as that would admit sensitive files, or let new ones be written where programs lie"
+
+
+def _fitted(choose: object, choices: list[Choice], rest: Spec, keys: int, options: Options, root: Node) -> list[Choice]:
+    """The choices under the least pressure that keeps the whole policy within the target's keys."""
+    assert callable(choose)  # noqa: S101 - a closure of this module
+
+    def cost(some: Iterable[Choice]) -> int:
+        spec = replace(rest, file=_section([_model(c, ()) for c in some]))
+        return key_count([KubeArmorPolicy(metadata=Metadata(name="x"), spec=spec)])
+
+    needed = cost(choices)
+    if needed <= keys:
+        return choices
+    low, high = 0.0, 0.05
+    best: list[Choice] | None = None
+    while high <= _HIGHEST:
+        tried: list[Choice] = choose(high)
+        if cost(tried) <= keys:
+            best = tried
+            break
+        low, high = high, high * 3
+    if best is None:
+        raise CannotFit(
+            f"{options.target} holds {keys} rule keys in a container, and this workload needs {needed}",
+            Target.DISCOVER,
+            [f"{root.uses} paths were used; even the widest rules that are fit to be allowed need more keys"],
+        )
+    for _ in range(_STEPS):
+        if high - low < low * 0.05:
+            break
+        middle = (low + high) / 2
+        tried = choose(middle)
+        if cost(tried) <= keys:
+            best, high = tried, middle
+        else:
+            low = middle
+    return best
+
+
+def _price(stock: Stock, choice: Choice) -> float:
+    if choice.match == "path":
+        # what was seen is held whatever it is, if the target can write it
+        return 0.0
+    kind = {"dir": "directory", "tree": "tree", "pattern": "pattern"}[choice.match]
+    price = getattr(stock, kind)(choice.value)
+    return float(price.of(write=choice.write))
+
+
+def _model(choice: Choice, sources: tuple[str, ...]) -> FilePath | FileDirectory | FilePattern:
+    read_only = None if choice.write else True
+    origin = tuple(Source(path=s) for s in sources)
+    owned = True if choice.match != "path" and choice.items and all(i.owned for i in choice.items) else None
+    match choice.match:
+        case "path":
+            return FilePath(path=choice.value, read_only=read_only, from_source=origin)
+        case "pattern":
+            return FilePattern(pattern=choice.value, read_only=read_only, owner_only=owned)
+        case _:
+            directory = choice.value.rstrip("/") + "/"
+            recursive = True if choice.match == "tree" else None
+            return FileDirectory(dir=directory, recursive=recursive, read_only=read_only, from_source=origin)
+
+
+def _section(models: Iterable[FilePath | FileDirectory | FilePattern]) -> File:
+    models = list(models)
+    return File(
+        match_paths=tuple(m for m in models if isinstance(m, FilePath)),
+        match_directories=tuple(m for m in models if isinstance(m, FileDirectory)),
+        match_patterns=tuple(m for m in models if isinstance(m, FilePattern)),
+        action="Allow",
+    )
+
+
+def _rule(
+    choice: Choice, units: Sequence[str], stock: Stock, sensitive: Sensitive, sources: tuple[str, ...]
+) -> LearnedRule:
+    model = _model(choice, sources)
+    field = {
+        FilePath: "match_paths",
+        FileDirectory: "match_directories",
+        FilePattern: "match_patterns",
+    }[type(model)]
+    note = choice.note
+    if choice.match == "path" and sensitive(choice.value):
+        note = "sensitive; it was used"
+    admits = Admission()
+    if choice.match != "path":
+        kind = {"dir": "directory", "tree": "tree", "pattern": "pattern"}[choice.match]
+        admits = stock.admission(kind, choice.value)
+    why = Why.LIMITS if choice.limits else choice.why
+    return LearnedRule("file", field, model, evidence_of(choice.items, units, why, note, admits))
+
+
+def evidence_of(
+    items: Sequence[Item], units: Sequence[str], why: Why, note: str = "", admits: Admission | None = None
+) -> RuleEvidence:
+    """The evidence of a rule from the paths that it covers."""
+    bits = 0
+    phases: set[str] = set()
+    exes: set[str] = set()
+    for item in items:
+        bits |= item.units
+        phases |= item.phases
+        exes |= item.exes
+    return RuleEvidence(
+        why=why,
+        behaviours=sum(i.accesses for i in items),
+        count=sum(i.count for i in items),
+        units=tuple(u for place, u in enumerate(units) if bits >> place & 1),
+        phases=tuple(sorted(phases)),
+        executables=tuple(sorted(exes)),
+        first=min((i.first for i in items if i.first), default=None),
+        last=max((i.last for i in items if i.last), default=None),
+        examples=tuple(sorted(i.path for i in items)[:_EXAMPLES]),
+        admits=admits or Admission(),
+        note=note,
+    )

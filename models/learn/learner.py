@@ -1,0 +1,212 @@
+"""`learn`: the policy of one workload from its evidence, fitted to a target and checked against what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from models.behaviour import Class, Phase
+from models.evidence import Evidence, Seen, accesses, of_units
+from models.learn.files import file_rules
+from models.learn.others import (
+    SECTIONS,
+    capability_rules,
+    closing,
+    dialect_of,
+    network_rules,
+    process_rules,
+)
+from models.learn.outliers import outliers
+from models.learn.result import ClassState, Learned, LearnedRule, Options, Outlier
+from models.learn.sensitive import Sensitive, is_protected
+from models.learn.stock import Stock
+from models.learn.trie import Item, items_of
+from models.policy.access import FILE_OPS, NETWORK_OPS, Access, Op, PolicyClass
+from models.policy.decision import compile  # noqa: A004
+from models.policy.limits import LIMITS, Target, key_count
+from models.policy.model import File, Spec
+from models.policy.patterns import compile_pattern
+from models.policy.policy import KubeArmorPolicy, Metadata
+from models.policy.posture import Posture
+
+__all__ = ["learn"]
+
+_CLASSES = {
+    PolicyClass.PROCESS: Class.EXEC,
+    PolicyClass.FILE: Class.FILE,
+    PolicyClass.NETWORK: Class.SOCKET,
+    PolicyClass.CAPABILITIES: Class.CAPABILITY,
+}
+_KUBEARMOR = frozenset({Target.KUBEARMOR_BPFLSM, Target.KUBEARMOR_APPARMOR, Target.PORTABLE})
+_SPRAYED = 500
+"""New names that one unit writes in a protected directory before that is worth a warning."""
+_ORDER = ("process", "file", "network", "capabilities")
+
+
+def learn(evidence: Evidence, options: Options | None = None) -> Learned:
+    """Learn the smallest policy that allows what a workload was seen to do, and little else.
+
+    Pure: the same evidence and options give the same result, whatever the order of the rows. Raises `CannotFit` where
+    the target cannot hold it.
+    """
+    options = options or Options()
+    sensitive = Sensitive(options.sensitive)
+    rows = evidence.behaviours
+    leave_out = _phases_left_out(evidence, options)
+    units = list(evidence.units)
+    seen = accesses(rows, leave_out=leave_out)
+    apart = [] if options.keep_outliers else outliers(seen, units, sensitive)
+    if apart:
+        named = {o.unit for o in apart}
+        units = [u for u in units if u not in named]
+        seen = accesses(of_units(rows, units), leave_out=leave_out)
+    seen = [s for s in seen if not _refused(s.access, options.refuse)]
+    warnings = [_set_apart(o) for o in apart]
+    rules: dict[str, tuple[LearnedRule, ...]] = {}
+    for section, make in (("process", process_rules), ("network", network_rules), ("capabilities", capability_rules)):
+        found, said = make(seen, units, options)
+        rules[section] = tuple(found)
+        warnings += said
+    classes = _classes(evidence, seen)
+    for policy_class, state in classes.items():
+        if state is ClassState.CLOSED:
+            rules[str(policy_class)] = closing(str(policy_class))
+    items = items_of(seen, units)
+    if options.target in _KUBEARMOR:
+        _name_executables(items, seen, units)
+    stock = Stock(evidence.inventory, items, sensitive)
+    files = file_rules(items, units, stock, sensitive, options, _spec(rules))
+    rules["file"] = files.rules
+    warnings += files.warnings
+    warnings += _sprayed(items, units)
+    warnings += _copied_up(items, options)
+    spec = _spec(rules)
+    ordered = tuple(r for section in _ORDER for r in rules.get(section, ()))
+    policy = KubeArmorPolicy(metadata=Metadata(name="learned"), spec=spec)
+    warnings += _not_held(policy, seen, options)
+    return Learned(
+        workload=evidence.workload,
+        options=options,
+        rules=ordered,
+        classes=classes,
+        units=tuple(units),
+        outliers=tuple(apart),
+        warnings=tuple(dict.fromkeys(warnings)),
+        keys=key_count([policy]) if LIMITS[options.target].keys is not None else None,
+        spec=spec,
+    )
+
+
+def _phases_left_out(evidence: Evidence, options: Options) -> tuple[str, ...]:
+    """What is no evidence: a person's session, and what the runtime does where the target does not judge it.
+
+    KubeArmor judges what the container runtime does inside the container's namespaces, at its start and at each exec;
+    before a recorded command there is only the recorder.
+    """
+    out = [] if options.sessions else [Phase.EXEC_SESSION]
+    in_container = evidence.workload.kind not in ("Command", "Process", "Cgroup", "Service", "Host")
+    if options.target not in _KUBEARMOR or not in_container:
+        out.append(Phase.RUNTIME_INIT)
+    return tuple(map(str, out))
+
+
+def _refused(access: Access, patterns: Sequence[str]) -> bool:
+    names = [access.path or access.capability]
+    return any(compile_pattern(p).fullmatch(n) for p in patterns for n in names if n)
+
+
+def _set_apart(outlier: Outlier) -> str:
+    return f"unit {outlier.unit} behaves unlike the others and was not learned from: {'; '.join(outlier.reasons)}"
+
+
+def _classes(evidence: Evidence, seen: Iterable[Seen]) -> dict[PolicyClass, ClassState]:
+    used = set()
+    for one in seen:
+        if one.access.op is Op.EXEC:
+            used.add(PolicyClass.PROCESS)
+        elif one.access.op in FILE_OPS:
+            used.add(PolicyClass.FILE)
+        elif one.access.op in NETWORK_OPS:
+            used.add(PolicyClass.NETWORK)
+        elif one.access.op is Op.CAPABLE:
+            used.add(PolicyClass.CAPABILITIES)
+    states = {}
+    for policy_class, name in _CLASSES.items():
+        if policy_class in used:
+            states[policy_class] = ClassState.USED
+        elif evidence.watched.get(str(name)) != "watched":
+            states[policy_class] = ClassState.UNWATCHED
+        elif policy_class is PolicyClass.FILE or evidence.is_host:
+            # a file class that nothing used is a recording of nothing; a host policy's rules need a source
+            states[policy_class] = ClassState.OPEN
+        else:
+            states[policy_class] = ClassState.CLOSED
+    return states
+
+
+def _name_executables(items: dict[str, Item], seen: Iterable[Seen], units: Sequence[str]) -> None:
+    """KubeArmor judges the opening of an executable by the file class too: each is a file that is read."""
+    bit = {name: 1 << place for place, name in enumerate(units)}
+    for one in seen:
+        path = one.access.path
+        if one.access.op is Op.EXEC and path.startswith("/") and path not in items:
+            item = items[path] = Item(path, owned=False)
+            item.reads = sum(bit[u] for u in one.units)
+            item.count, item.accesses = one.count, 1
+            item.phases, item.exes = set(one.phases), {one.access.source}
+            item.first, item.last = one.first, one.last
+
+
+def _spec(rules: Mapping[str, Sequence[LearnedRule]]) -> Spec:
+    sections: dict[str, Any] = {}
+    for section, learned in rules.items():
+        if not learned:
+            continue
+        lists: dict[str, list[Any]] = {}
+        for rule in learned:
+            lists.setdefault(rule.field, []).append(rule.rule)
+        kind = File if section == "file" else SECTIONS[section]
+        sections[section] = kind(action="Allow", **{name: tuple(models) for name, models in lists.items()})
+    return replace(Spec(), **sections)
+
+
+def _sprayed(items: Mapping[str, Item], units: Sequence[str]) -> list[str]:
+    """Many new names in one protected directory: a workload that wants a wide rule, or one that should not write there."""
+    counts: dict[str, int] = {}
+    for item in items.values():
+        directory = item.path.rpartition("/")[0] or "/"
+        if item.writes and is_protected(directory):
+            counts[directory] = counts.get(directory, 0) + 1
+    return [
+        f"{count} different names were written in {directory}, which no rule generalises: a rule for each, and nothing more"
+        for directory, count in sorted(counts.items())
+        if count >= _SPRAYED * max(1, min(len(units), 4))
+    ]
+
+
+def _copied_up(items: Mapping[str, Item], options: Options) -> list[str]:
+    if options.target not in (Target.KUBEARMOR_BPFLSM, Target.PORTABLE):
+        return []
+    names = sorted(i.path for i in items.values() if i.overlay and i.writes and i.reads)
+    if not names:
+        return []
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return [
+        f"{some}: KubeArmor denies the first write to a file of the image under an allow-list; mount a volume there"
+    ]
+
+
+def _not_held(policy: KubeArmorPolicy, seen: Iterable[Seen], options: Options) -> list[str]:
+    """What the finished policy would still deny of what was seen, by the target's own decisions."""
+    ruleset = compile([policy], Posture.all("block"), dialect_of(options.target))
+    denied: dict[str, int] = {}
+    for one in seen:
+        access = one.access
+        if not ruleset.decide(access).allowed:
+            name = f"{access.op} {access.path or access.capability or 'socket'}"
+            denied[name] = denied.get(name, 0) + one.count
+    return [
+        f"{options.target} would deny what was seen, and no rule of it helps: {name} ({count} times)"
+        for name, count in sorted(denied.items())
+    ]

@@ -1,0 +1,105 @@
+"""Which paths a wider rule must never swallow, and where nothing new may be written.
+
+Three lists, each a statement about the file system of an ordinary Linux container, none about one workload:
+
+- *sensitive*: reading it is a loss of its own (credentials, keys, other processes' memory and environment);
+- *protected*: directories whose content decides what runs or who may log in: a rule that lets new names be written
+  there is never learned;
+- *tools*: executables that an intruder wants, named wherever a policy admits them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from models.policy.patterns import compile_pattern
+
+__all__ = ["SHELLS", "TOOLS", "Sensitive", "is_protected", "is_scratch"]
+
+_SENSITIVE = (
+    "/etc/{shadow,gshadow}{,-}",
+    "/etc/{sudoers,sudoers.d/**}",
+    "/etc/ssl/private/**",
+    "/etc/{ssh/ssh_host_*_key,krb5.keytab,security/opasswd}",
+    "/etc/kubernetes/**",
+    "/etc/{wireguard,ipsec.d/private,letsencrypt/{live,archive,keys},pki/tls/private}/**",
+    "{/var,}/run/secrets/**",
+    "/var/lib/{kubelet,rancher,docker,containerd}/**",
+    "/{root,home/*}/.{ssh,aws,azure,kube,docker,gnupg,password-store,config/gcloud}/**",
+    "/{root,home/*}/.{netrc,pgpass,my.cnf,git-credentials,npmrc,pypirc,vault-token,bash_history,psql_history}",
+    "/**/{id_rsa,id_dsa,id_ecdsa,id_ed25519,authorized_keys}",
+    "/**/*.{pem,key,p12,pfx,jks,keytab,kdbx}",
+    "/**/.{env,htpasswd,pgpass,netrc}",
+    "/proc/*/{environ,mem,maps,smaps,smaps_rollup,pagemap,stack,syscall,auxv,personality}",
+    "/proc/*/task/*/{environ,mem,maps,smaps,pagemap,stack,syscall,auxv}",
+    "/proc/*/{root,cwd,fd,map_files}/**",
+    "/proc/{kcore,kmem,kallsyms,keys,key-users,timer_list,sysrq-trigger,sched_debug,vmallocinfo}",
+    "/sys/{firmware,kernel/security,kernel/debug}/**",
+    "/dev/{mem,kmem,port,sd*,vd*,nvme*,xvd*,mapper/**,dm-*,kvm,fuse,loop*}",
+)
+_PUBLIC = (
+    "/etc/ssl/certs/**",
+    "/usr/{share,lib,local/share}/**/*.pem",
+    "/usr/lib/{ssl,python*,node_modules}/**",
+    "/etc/pki/{ca-trust,tls/certs}/**",
+)
+"""Certificates that everybody may read: CA bundles and what libraries bring along."""
+_PROTECTED = re.compile(
+    r"/(?:etc|usr|bin|sbin|lib|lib32|lib64|libx32|boot|root|proc|sys|var/spool/cron|"
+    r"(?:var/)?run/secrets|var/lib/dpkg|home/[^/]+/\.[^/]+)(?:/.*)?"
+)
+_SCRATCH = re.compile(r"/(?:tmp|var/tmp|dev/shm|run|var/run|run/user/\d+)(?:/.*)?")
+SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "busybox", "toybox"})
+_TOOLS = """
+wget curl nc ncat netcat socat telnet ssh scp sftp ftp tftp rsync
+python python2 python3 perl ruby lua node php tclsh awk gawk mawk
+apt apt-get dpkg apk yum dnf rpm pip pip3 npm gem cargo
+su sudo doas chroot unshare nsenter mount umount setcap capsh gdb strace tcpdump nmap xxd base64 openssl
+crontab at systemctl docker podman kubectl crictl ctr runc
+"""
+TOOLS = SHELLS | frozenset(_TOOLS.split())
+"""Executables that an intruder wants, by name; a version at the end (``python3.11``) makes no difference."""
+
+
+class Sensitive:
+    """Says whether a path is sensitive: the built-in list, and what people add (``discover.yaml``)."""
+
+    def __init__(self, more: Iterable[str] = ()) -> None:
+        self._more = tuple(more)
+        self._patterns = tuple(compile_pattern(p) for p in (*_SENSITIVE, *self._more))
+        self._public = tuple(compile_pattern(p) for p in _PUBLIC)
+        self._known: dict[str, bool] = {}
+        # one expression instead of dozens: most paths match none
+        self._any = re.compile("|".join(f"(?:{p.pattern})" for p in self._patterns))
+
+    def __call__(self, path: str) -> bool:
+        """Whether a path is sensitive."""
+        known = self._known.get(path)
+        if known is None:
+            known = self._any.fullmatch(path) is not None and not self._is_public(path)
+            if len(self._known) < 1 << 20:
+                self._known[path] = known
+        return known
+
+    def _is_public(self, path: str) -> bool:
+        if any(compile_pattern(p).fullmatch(path) for p in self._more):
+            return False
+        return any(p.fullmatch(path) for p in self._public)
+
+    def among(self, paths: Sequence[str]) -> list[str]:
+        """Those of the paths that are sensitive."""
+        return [p for p in paths if self(p)]
+
+
+@lru_cache(maxsize=1 << 16)
+def is_protected(directory: str) -> bool:
+    """Whether no rule may let new names be written in a directory: ``/`` itself, ``/etc``, ``/usr`` and their kin."""
+    return directory in ("", "/") or _PROTECTED.fullmatch(directory.rstrip("/")) is not None
+
+
+@lru_cache(maxsize=1 << 16)
+def is_scratch(directory: str) -> bool:
+    """Whether a directory is for files that come and go (``/tmp``, ``/dev/shm``, ``/run``)."""
+    return _SCRATCH.fullmatch(directory.rstrip("/")) is not None
