@@ -1,0 +1,117 @@
+"""Measures how well policies are learned; see docs/quality.md.
+
+    python -m benchmarks.quality                      everything but the scale
+    python -m benchmarks.quality --quick              every fourth unit, no loads: under a minute
+    python -m benchmarks.quality --dataset nginx --target discover --method learned --verbose
+    python -m benchmarks.quality --json > quality.json
+
+Tables go to standard output, progress to standard error. Exit codes: 0 every bar is met, 1 one is not, 2 usage,
+3 a dataset cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from benchmarks.quality import report, verdicts
+from benchmarks.quality.folds import Fold, Result, folds, merged, run
+from benchmarks.quality.material import DATASETS
+from benchmarks.quality.methods import LEARNED, METHODS, has_learner
+from models.dataset import DatasetError
+from models.policy import Target
+
+APART = ("nginx-idle", "nginx-shell")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--dataset", action="append", choices=(*DATASETS, *APART), help="only this one; repeatable")
+    made.add_argument("--target", action="append", choices=[str(t) for t in Target], help="only this one; repeatable")
+    made.add_argument("--method", action="append", choices=METHODS, help="only this one; repeatable")
+    made.add_argument("--quick", action="store_true", help="every fourth unit held out, and no loads")
+    made.add_argument("--json", action="store_true", help="everything as JSON")
+    made.add_argument("--verbose", action="store_true", help="also some of what was denied and admitted")
+    made.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    return made
+
+
+def progress(results: Iterator[list[Result]], tasks: Sequence[Fold]) -> Iterator[list[Result]]:
+    """Pass results on, and say which fold is done."""
+    began = time.monotonic()
+    for number, (task, found) in enumerate(zip(tasks, results, strict=True), 1):
+        what = {"whole": "all units", "unit": f"without {task.name}", "load": f"without load {task.name}"}[task.kind]
+        line = f"{number}/{len(tasks)} {task.dataset}: {what} ({time.monotonic() - began:.0f} s)"
+        print(
+            f"\r{line:<78}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n", file=sys.stderr
+        )
+        yield found
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; see the module's text."""
+    options = parser().parse_args(arguments)
+    methods = options.method or list(METHODS)
+    if LEARNED in methods and not has_learner():
+        print("note: this tree has no models.learn.learn yet: baselines only", file=sys.stderr)
+        methods = [m for m in methods if m != LEARNED]
+    targets = [Target(t) for t in options.target or Target]
+    try:
+        tasks = [f for name in options.dataset or (*DATASETS, *APART) for f in folds(name, quick=options.quick)]
+    except DatasetError as error:
+        print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
+        return 3
+    results = merged(progress(run(tasks, methods, targets, options.jobs), tasks))
+    found = verdicts.bars(results)
+    names = sorted({d for d, _, _ in results}, key=[*DATASETS, *APART].index)
+    compared = [c for t in targets for n in names if (c := verdicts.compare(results, n, t)) is not None]
+    if options.json:
+        whole = {"results": report.as_json(results), "bars": [vars(b) for b in found]}
+        whole["comparisons"] = [vars(c) for c in compared]
+        json.dump(whole, sys.stdout, indent=1, default=str)
+        print()
+    else:
+        text(results, targets, found, compared, verbose=options.verbose)
+    return 1 if verdicts.failed(found) else 0
+
+
+def text(
+    results: dict[tuple[str, Target, str], Result],
+    targets: Sequence[Target],
+    found: Sequence[verdicts.Bar],
+    compared: Sequence[verdicts.Comparison],
+    *,
+    verbose: bool,
+) -> None:
+    """Print the tables."""
+    for target in targets:
+        print(f"## {target}\n\n{report.method_table(results, target)}\n")
+    if compared:
+        print(f"## Against the baselines\n\n{report.comparison_table(compared)}\n")
+    if found:
+        print(f"## Bars\n\n{report.bar_table(found)}\n")
+    if verbose:
+        for (dataset, target, method), r in results.items():
+            print(f"### {dataset}, {target}, {method}\n")
+            for title, lines in (
+                ("denied", r.by_unit.examples[:20]),
+                ("denied under another load", r.by_load.examples[:20]),
+                ("admitted", r.admitted.examples),
+                ("sensitive", r.admitted.sensitive[:20]),
+                ("set apart", r.outliers),
+            ):
+                for line in lines:
+                    print(f"- {title}: `{line}`")
+            print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
