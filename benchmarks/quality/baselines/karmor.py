@@ -1,9 +1,9 @@
 """What ``karmor discover`` did: a trie whose nodes with more than three children become recursive directories.
 
 Restated from ``AggregatePaths`` in ``src/common/pathAggregator.go`` of accuknox/discovery-engine (commit 0b5b734):
-paths are cut into names; from the leaves up, a node with more than three children loses them and becomes a directory; what
-is left as a leaf is a rule; ``/tmp`` is always a directory; a path that others lie below gets no rule of its own, and
-``/`` none at all.
+paths are cut into names; from the leaves up, a node with more than three children loses them and becomes a directory;
+what is left as a leaf is a rule; ``/tmp`` is always a directory; a path that others lie below gets no rule of its own,
+and ``/`` none at all.
 
 Not restated: that it aggregated executables likewise (here all methods list them), that it left ``readOnly`` out, and
 that one source was aggregated at a time where ``fromSource`` was on (off by default for files).
