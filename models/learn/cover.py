@@ -23,7 +23,7 @@ from typing import Any
 
 from models.learn.result import Why
 from models.learn.sensitive import Sensitive, is_protected
-from models.learn.shapes import Group, cluster, escape, well_known
+from models.learn.shapes import Group, beside, cluster, escape, well_known
 from models.learn.stock import FORBIDDEN, Stock
 from models.learn.trie import Item, Node, merged
 from models.policy.limits import Limits
@@ -235,18 +235,31 @@ class Cover:
         known = self._clusters.get(id(node))
         if known is not None:
             return known
-        fixed: dict[tuple[str, str], list[str]] = {}
+        fixed: dict[tuple[str, str, str], list[str]] = {}
         names = []
-        for name in node.children:
-            shape = well_known(place.text, name)
-            if shape:
-                fixed.setdefault(shape, []).append(name)
+        for name, child in node.children.items():
+            if shape := well_known(place.text, name):
+                fixed.setdefault((*shape, ""), []).append(name)
+            elif copy := self._copy(node, child):
+                fixed.setdefault(copy, []).append(name)
             else:
                 names.append(name)
         groups, left = cluster(names)
-        groups = [Group(p, tuple(sorted(n)), kind, "") for (p, kind), n in sorted(fixed.items())] + groups
+        special = [Group(p, tuple(sorted(n)), kind, prefix) for (p, kind, prefix), n in sorted(fixed.items())]
+        groups = special + groups
         self._clusters[id(node)] = groups, left
         return groups, left
+
+    @staticmethod
+    def _copy(node: Node, child: Node) -> tuple[str, str, str] | None:
+        """Whether a name is that of a temporary copy which then took the place of its sibling."""
+        if child.children or child.item is None or not child.item.moved or len(child.name) < 8:
+            return None
+        stem = child.name[:-6]
+        for sibling in (stem, stem[:-1]):
+            if sibling in node.children and (shape := beside(child.name, sibling)):
+                return shape
+        return None
 
     def _slot(
         self, group: Group, node: Node, members: Sequence[Node], place: _Place, below: int, direct: int

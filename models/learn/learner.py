@@ -65,7 +65,7 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
     warnings = [_set_apart(o) for o in apart]
     rules: dict[str, tuple[LearnedRule, ...]] = {}
     for section, make in (("process", process_rules), ("network", network_rules), ("capabilities", capability_rules)):
-        found, said = make(seen, units, options)
+        found, said = make(seen, units, options.target)
         rules[section] = tuple(found)
         warnings += said
     classes = _classes(evidence, seen)
@@ -172,14 +172,14 @@ def _spec(rules: Mapping[str, Sequence[LearnedRule]]) -> Spec:
 
 
 def _sprayed(items: Mapping[str, Item], units: Sequence[str]) -> list[str]:
-    """Many new names in one protected directory: a workload that wants a wide rule, or one that should not write there."""
+    """Many new names in one protected directory: a workload that wants a wide rule, or should not write there."""
     counts: dict[str, int] = {}
     for item in items.values():
         directory = item.path.rpartition("/")[0] or "/"
         if item.writes and is_protected(directory):
             counts[directory] = counts.get(directory, 0) + 1
     return [
-        f"{count} different names were written in {directory}, which no rule generalises: a rule for each, and nothing more"
+        f"{count} different names were written in {directory}, which no rule generalises: each has its own"
         for directory, count in sorted(counts.items())
         if count >= _SPRAYED * max(1, min(len(units), 4))
     ]

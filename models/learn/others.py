@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from models.evidence import Seen
-from models.learn.result import LearnedRule, Options, RuleEvidence, Why
+from models.learn.result import LearnedRule, RuleEvidence, Why
 from models.learn.sensitive import SHELLS, TOOLS
 from models.learn.shapes import escape
 from models.policy.access import NETWORK_OPS, Access, Op
@@ -89,7 +89,7 @@ class Gathered:
         return len(units) >= _UNITS and all(s and len(by) >= min(_UNITS, len(units)) for s, by in self.sources.items())
 
 
-def process_rules(seen: Iterable[Seen], units: Sequence[str], options: Options) -> tuple[list[LearnedRule], list[str]]:
+def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) -> tuple[list[LearnedRule], list[str]]:
     """A rule for each executable that ran, and what no rule can hold."""
     gathered: dict[str, Gathered] = defaultdict(Gathered)
     scripts: dict[str, set[str]] = defaultdict(set)
@@ -119,11 +119,11 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], options: Options) 
         evidence = found.evidence(note=note)
         if _is_path(path):
             rules.append(LearnedRule("process", "match_paths", ProcessPath(path=path, from_source=origin), evidence))
-        elif LIMITS[options.target].patterns:
+        elif LIMITS[target].patterns:
             pattern = ProcessPattern(pattern=escape(path))
             rules.append(LearnedRule("process", "match_patterns", pattern, evidence))
         else:
-            warnings.append(f"{path!r} was executed, and {options.target} has no rule that can name it")
+            warnings.append(f"{path!r} was executed, and {target} has no rule that can name it")
     return rules, warnings
 
 
@@ -131,13 +131,13 @@ def _is_path(path: str) -> bool:
     return len(path.encode("utf-8", "surrogateescape")) <= 199 and path.isprintable()
 
 
-def network_rules(seen: Iterable[Seen], units: Sequence[str], options: Options) -> tuple[list[LearnedRule], list[str]]:
+def network_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) -> tuple[list[LearnedRule], list[str]]:
     """The fewest protocols and types that let every socket be made that was made, each from where it was made."""
     gathered: dict[str, Gathered] = defaultdict(Gathered)
     examples: dict[str, set[str]] = defaultdict(set)
     words: dict[tuple[Any, ...], str | None] = {}
     unnamed: set[str] = set()
-    dialect = dialect_of(options.target)
+    dialect = dialect_of(target)
     for one in seen:
         access = one.access
         if access.op not in NETWORK_OPS or access.op is Op.SEND:
@@ -184,9 +184,7 @@ def _word(access: Access, dialect: Dialect) -> str | None:
     return None
 
 
-def capability_rules(
-    seen: Iterable[Seen], units: Sequence[str], options: Options
-) -> tuple[list[LearnedRule], list[str]]:
+def capability_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) -> tuple[list[LearnedRule], list[str]]:
     """A rule for each capability that was used."""
     gathered: dict[str, Gathered] = defaultdict(Gathered)
     executed = set()
@@ -198,7 +196,7 @@ def capability_rules(
     rules, warnings = [], []
     for name in sorted(gathered, key=lambda n: CAPABILITIES.index(n) if n in CAPABILITIES else len(CAPABILITIES)):
         if name not in CRD_CAPABILITIES:
-            warnings.append(f"the capability {name} was used, and the CRD has no name for it")
+            warnings.append(f"the capability {name} was used, and no rule for {target} can name it")
             continue
         found = gathered[name]
         narrow = found.closed(units) and set(found.sources) < executed

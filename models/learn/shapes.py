@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from models.policy.patterns import compile_pattern
 
-__all__ = ["EXAMPLES", "Group", "cluster", "escape", "looks_random", "well_known"]
+__all__ = ["EXAMPLES", "Group", "beside", "cluster", "escape", "looks_random", "well_known"]
 
 EXAMPLES = 3
 """Differing examples that a slot is learned from."""
@@ -80,6 +80,20 @@ def well_known(directory: str, name: str) -> tuple[str, str] | None:
         day = "[0-9]" * 4 + "_[0-9][0-9]" * 5
         return f"..{day}.[0-9]*", "ConfigMap revision"
     return None
+
+
+def beside(name: str, sibling: str) -> tuple[str, str, str] | None:
+    """The pattern, kind and literal beginning of a temporary copy: a file's own name and six random letters and digits.
+
+    ``redis.conf.nK0Lzj`` beside ``redis.conf``: what ``mkstemp`` makes of the template ``redis.conf.XXXXXX``. One that
+    is renamed to its sibling needs no second example.
+    """
+    rest = name.removeprefix(sibling)
+    match = re.fullmatch(r"([.\-_~#+]?)([0-9A-Za-z]{6})", rest) if rest != name else None
+    if not match or not _is_odd(match[2]):
+        return None
+    prefix = sibling + match[1]
+    return escape(prefix) + "[0-9A-Za-z]" * 6, "temporary copy", prefix
 
 
 def looks_random(values: Sequence[str]) -> bool:

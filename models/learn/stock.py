@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.learn.result import Admission
-from models.learn.sensitive import Sensitive, is_protected
+from models.learn.sensitive import Sensitive, is_protected, is_scratch
 from models.policy.patterns import compile_pattern, literal_prefix
 
 __all__ = ["FORBIDDEN", "Price", "Stock"]
@@ -121,6 +121,9 @@ class Stock:
         return known
 
     def _price(self, kind: str, value: str) -> Price:
+        if kind == "tree" and value in ("", "/"):
+            # dearer than /proc, which a target without patterns may have to allow
+            return Price(len(self._paths) if self.known else 0, 100 * FORBIDDEN, 100 * FORBIDDEN, self.known)
         if pseudo := _pseudo(kind, value):
             return pseudo
         if not self.known:
@@ -186,9 +189,13 @@ def _pseudo(kind: str, value: str) -> Price | None:
 
 
 def _guess(kind: str, value: str) -> Price:
-    directory = value.rpartition("/")[0] if kind == "pattern" else value
-    many = _UNKNOWN * (4 if kind == "tree" else 1) * (0.1 if kind == "pattern" else 1)
-    if directory in ("", "/"):
-        return Price(0, FORBIDDEN, FORBIDDEN, known=False)
-    forbidden = is_protected(directory)
-    return Price(0, many * _ORDINARY, FORBIDDEN if forbidden else many * 0.1, known=False)
+    """The price where no inventory says what exists: the nearer to the root, the more."""
+    directory = (value.rpartition("/")[0] if kind == "pattern" else value) or "/"
+    files = _UNKNOWN * {"tree": 4.0, "directory": 1.0, "pattern": 0.1}[kind]
+    depth = directory.count("/")
+    files *= 4.0 ** max(0, 3 - depth) if kind == "tree" else 1.0
+    if is_scratch(directory):
+        files = 5.0
+    # whether a pattern may stand in a protected directory at all is decided where it is made
+    forbidden = kind != "pattern" and is_protected(directory)
+    return Price(0, files * _ORDINARY, FORBIDDEN if forbidden else files * _WRITABLE / 10, known=False)

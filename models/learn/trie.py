@@ -33,6 +33,8 @@ class Item:
     """Whether each access is known to be the owner's, and none makes a name."""
     overlay: bool = False
     """Whether it lies on overlayfs, in the image or its upper layer."""
+    moved: bool = False
+    """Whether it was renamed to another name."""
 
     @property
     def units(self) -> int:
@@ -54,6 +56,7 @@ class Item:
         access = seen.access
         self.owned &= bool(access.owner_match) and access.op in _KEEPS_OWNER and not access.create
         self.overlay |= access.overlay
+        self.moved |= access.op in (Op.RENAME, Op.RENAME_FROM)
 
     def absorb(self, other: Item) -> None:
         """Take another path's accesses in: both are one name of a slot."""
@@ -68,6 +71,7 @@ class Item:
             self.last = other.last if self.last is None else max(self.last, other.last)
         self.owned &= other.owned
         self.overlay |= other.overlay
+        self.moved |= other.moved
 
 
 @dataclass(slots=True)
