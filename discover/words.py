@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from models.policy import PROTOCOLS, SOCKET_TYPES, Access, Op
 from models.policy.access import NETWORK_OPS
 
-__all__ = ["access_words", "listed", "many", "percent", "share", "socket_words"]
+__all__ = ["access_words", "aligned", "listed", "many", "percent", "share", "socket_words"]
 
 _FAMILIES = {
     socket.AF_UNIX: "unix",
@@ -32,7 +32,9 @@ def share(part: int, whole: int) -> str:
 
 
 def percent(value: float) -> str:
-    """A share between 0 and 1 without false precision: ``0 %``, ``0.4 %``, ``14 %``."""
+    """A share between 0 and 1 without false precision: ``0 %``, ``0.4 %``, ``14 %``, ``< 0.1 %``."""
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
     return f"{value:.1%}".replace("%", " %") if 0 < value < 0.0995 else f"{value:.0%}".replace("%", " %")
 
 
@@ -41,6 +43,13 @@ def listed(items: Iterable[object], limit: int = 6) -> str:
     texts = [str(i) for i in items]
     more = f" and {len(texts) - limit:,} more" if len(texts) > limit else ""
     return ", ".join(texts[:limit]) + more
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> Iterator[str]:
+    """Rows of text as columns parted by two spaces."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def socket_words(access: Access) -> str:

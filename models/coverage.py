@@ -26,7 +26,17 @@ import pyarrow as pa
 
 from models.behaviour import Class
 
-__all__ = ["KEY", "Estimate", "by_class", "clean_bound", "estimate", "estimate_blocks", "estimate_pairs", "incidence"]
+__all__ = [
+    "KEY",
+    "Estimate",
+    "by_class",
+    "clean_bound",
+    "estimate",
+    "estimate_blocks",
+    "estimate_pairs",
+    "incidence",
+    "t975",
+]
 
 Indices = npt.NDArray[np.int64]
 
@@ -134,12 +144,12 @@ def _interval(holds: npt.NDArray[np.bool_], shared: npt.NDArray[np.bool_]) -> tu
     without = alone.sum(axis=1) / (n - 1)
     new = float(holds.mean())
     error = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
-    reach = _t975(n - 1) * error
+    reach = t975(n - 1) * error
     clean = clean_bound(n)
     return new, max(0.0, min(new - reach, 1 - clean)), min(1.0, max(new + reach, clean))
 
 
-def _t975(freedom: int) -> float:
+def t975(freedom: int) -> float:
     """The 97.5 % quantile of Student's t: exact for 1 and 2, else Abramowitz and Stegun 26.7.5 (within 1 %)."""
     if freedom < 3:
         return (12.7062, 4.3027)[freedom - 1]

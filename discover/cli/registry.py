@@ -7,6 +7,7 @@ __all__ = ["COMMANDS"]
 COMMANDS = {
     "record": "Record what a workload does.",
     "show": "Show the behaviours of a recording.",
+    "coverage": "Say how much of a workload has been seen.",
     "simulate": "Say what policies would deny of a recording.",
     "datasets": "List, finish, merge and remove recordings.",
     "doctor": "Say what this host can do.",

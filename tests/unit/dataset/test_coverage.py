@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from synthetic import row, segment
 
-from models.coverage import _t975, by_class, clean_bound, estimate, estimate_blocks, estimate_pairs, incidence
+from models.coverage import by_class, clean_bound, estimate, estimate_blocks, estimate_pairs, incidence, t975
 
 matrices = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
 
@@ -53,8 +53,8 @@ def test_agrees_with_leaving_each_unit_out(matrix: np.ndarray) -> None:
     without = np.array([naive(np.delete(matrix, i, 0)) for i in range(n)])
     error = math.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
     clean = clean_bound(n)
-    assert found.low == pytest.approx(max(0.0, min(found.new - _t975(n - 1) * error, 1 - clean)))
-    assert found.high == pytest.approx(min(1.0, max(found.new + _t975(n - 1) * error, clean)))
+    assert found.low == pytest.approx(max(0.0, min(found.new - t975(n - 1) * error, 1 - clean)))
+    assert found.high == pytest.approx(min(1.0, max(found.new + t975(n - 1) * error, clean)))
 
 
 @given(matrices, st.integers(0, 1000))
@@ -92,7 +92,7 @@ def test_foretells_what_one_more_unit_shows() -> None:
     ("freedom", "quantile"), [(1, 12.706), (2, 4.303), (3, 3.182), (5, 2.571), (19, 2.093), (100, 1.984)]
 )
 def test_students_quantile(freedom: int, quantile: float) -> None:
-    assert _t975(freedom) == pytest.approx(quantile, rel=0.01)
+    assert t975(freedom) == pytest.approx(quantile, rel=0.01)
 
 
 def test_blocks_of_one_unit() -> None:
