@@ -10,6 +10,7 @@ COMMANDS = {
     "coverage": "Say how much of a workload has been seen.",
     "simulate": "Say what policies would deny of a recording.",
     "datasets": "List, finish, merge and remove recordings.",
+    "generate": "Learn the smallest policy that will not break it.",
     "doctor": "Say what this host can do.",
     "completion": "Print a shell's completion script.",
 }

@@ -21,6 +21,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.learn.choices import (
+    ALL,
+    NONE,
+    NOTHING,
+    READS,
+    UNITS,
+    Choice,
+    Novelty,
+    Place,
+    Plan,
+    annotate,
+    flat,
+    is_open,
+    items_below,
+    needs,
+)
 from models.learn.result import Why
 from models.learn.sensitive import Sensitive, is_protected
 from models.learn.shapes import Group, beside, cluster, escape, well_known
@@ -40,83 +56,12 @@ _OPEN = {
 """What openness to names that do not exist yet costs, for reading and for writing."""
 _SHAPED = 0.5
 """The chance that a unit brings a new name of a known shape, where nothing says that the set is closed."""
-_UNITS = 3
-"""Units from which novelty can be told from habit."""
 _MOST = 20
 """New paths that one new name is taken to bring at most: one directory is one surprise, not thousands."""
 _SIBLINGS = 20
 """Temporary names that a unit may leave beside a known file of a protected directory."""
-_NONE, _READS, _ALL = 0, 1, 2
-"""What is covered already: nothing, opens for reading, everything."""
 _PATH = re.compile(r"/+.*[^/]")
 """What the CRD takes as a path: no line break, no slash at the end."""
-
-
-@dataclass(slots=True)
-class Choice:
-    """One rule on files, as it was chosen."""
-
-    match: str
-    """``path``, ``dir``, ``tree`` or ``pattern``."""
-    value: str
-    """A directory has no slash at its end here, but for the root."""
-    write: bool
-    why: Why
-    items: list[Item]
-    note: str = ""
-    limits: bool = False
-    """Whether it is wider only because the target cannot hold what was seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    cost: float
-    parts: tuple[Any, ...] = ()
-    """Choices and further plans: flattened once, at the end."""
-
-
-_NOTHING = _Plan(0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a node stands: its path, or the pattern for it once a slot lies above."""
-
-    text: str
-    is_pattern: bool = False
-
-    def below(self, name: str) -> _Place:
-        """The place of a literal name in here."""
-        if self.is_pattern:
-            return _Place(f"{self.text}/{escape(name)}", True)
-        return _Place(f"{self.text.rstrip('/')}/{name}")
-
-    def slot(self, pattern: str) -> _Place:
-        """The place of a slot in here."""
-        text = self.text if self.is_pattern else escape(self.text)
-        return _Place(f"{text.rstrip('/')}/{pattern}", True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Novelty:
-    """What literal names of a set would cost in denials, and whether that earns something wider."""
-
-    cost: float = 0.0
-    units: int = 0
-    """Units with a new name, as bits."""
-    names: int = 0
-    slots: int = 0
-    """Slots that the target cannot write: each is proof of more names to come."""
-
-    def __add__(self, other: _Novelty) -> _Novelty:
-        return _Novelty(
-            self.cost + other.cost, self.units | other.units, self.names + other.names, self.slots + other.slots
-        )
-
-    @property
-    def earned(self) -> bool:
-        """New names keep coming: several, in several units."""
-        return self.slots > 0 or (self.names >= _UNITS and self.units.bit_count() >= 2)
 
 
 @dataclass
@@ -130,7 +75,7 @@ class Cover:
     limits: Limits
     pressure: float = 0.0
     """What each rule key costs besides; more than nothing once the target is full."""
-    _plans: dict[tuple[int, int, int], _Plan] = field(default_factory=dict)
+    _plans: dict[tuple[int, int, int], Plan] = field(default_factory=dict)
     _merged: dict[tuple[int, str], Node] = field(default_factory=dict)
     _kept: list[Node] = field(default_factory=list)
     """Merged nodes, kept so that no other gets the identity of one."""
@@ -139,44 +84,44 @@ class Cover:
     def choose(self, root: Node) -> list[Choice]:
         """The rules for a tree, in the order of its names."""
         self._plans.clear()
-        return list(_flat(self._plan(root, _Place("/"), _NONE, _NONE)))
+        return list(flat(self._plan(root, Place("/"), NONE, NONE)))
 
     # A node. `below` and `own` say what an ancestor's rule covers already of what lies below it, and of itself.
 
-    def _plan(self, node: Node, place: _Place, below: int, own: int) -> _Plan:
-        if not _needs(node, below, own):
-            return _NOTHING
+    def _plan(self, node: Node, place: Place, below: int, own: int) -> Plan:
+        if not needs(node, below, own):
+            return NOTHING
         key = (id(node), below, own)
         known = self._plans.get(key)
         if known is None:
             known = self._plans[key] = self._best(node, place, below, own)
         return known
 
-    def _best(self, node: Node, place: _Place, below: int, own: int) -> _Plan:
-        itself = self._leaf(node, place) if _itself(node, own) else _NOTHING
-        if not node.children or below == _ALL:
+    def _best(self, node: Node, place: Place, below: int, own: int) -> Plan:
+        itself = self._leaf(node, place) if is_open(node, own) else NOTHING
+        if not node.children or below == ALL:
             return itself
         single, leaves, deeper = self._children(node, place, below, below)
-        best = _Plan(itself.cost + single.cost, (itself, single))
+        best = Plan(itself.cost + single.cost, (itself, single))
         for plan in self._wider(node, place, below, itself, leaves, deeper):
             if plan.cost < best.cost:
                 best = plan
         return best
 
-    def _leaf(self, node: Node, place: _Place) -> _Plan:
+    def _leaf(self, node: Node, place: Place) -> Plan:
         item = node.item
         assert item is not None  # noqa: S101 - asked by the caller
         write = bool(item.writes)
         if place.is_pattern:
             price = self.stock.pattern(place.text).of(write=write)
             cost = RULE + self.pressure + _OPEN[Why.SLOT][write] + price
-            return _Plan(cost, (Choice("pattern", place.text, write, Why.SLOT, node.paths),))
+            return Plan(cost, (Choice("pattern", place.text, write, Why.SLOT, node.paths),))
         if self._can_hold(place.text):
-            return _Plan(RULE + self.pressure, (Choice("path", place.text, write, Why.SEEN, node.paths),))
+            return Plan(RULE + self.pressure, (Choice("path", place.text, write, Why.SEEN, node.paths),))
         if self.limits.patterns:
             # a line break, a name of more than 200 bytes: what the CRD takes in no path it takes in a pattern
-            return _Plan(RULE, (Choice("pattern", escape(place.text), write, Why.SEEN, node.paths),))
-        return _Plan(2 * FORBIDDEN, (Choice("path", place.text, write, Why.SEEN, node.paths),))
+            return Plan(RULE, (Choice("pattern", escape(place.text), write, Why.SEEN, node.paths),))
+        return Plan(2 * FORBIDDEN, (Choice("path", place.text, write, Why.SEEN, node.paths),))
 
     def _can_hold(self, path: str) -> bool:
         size = len(path.encode("utf-8", "surrogateescape"))
@@ -190,24 +135,24 @@ class Cover:
 
     # The names in a directory
 
-    def _children(self, node: Node, place: _Place, below: int, direct: int) -> tuple[_Plan, _Novelty, _Novelty]:
+    def _children(self, node: Node, place: Place, below: int, direct: int) -> tuple[Plan, Novelty, Novelty]:
         """Names for themselves or in slots; and what is new among the leaves, and among the directories, that stay.
 
         `direct` says what is covered of the children themselves, `below` of what lies below them.
         """
         cost, parts = 0.0, []
-        leaves = deeper = _Novelty()
+        leaves = deeper = Novelty()
         groups, left = self._groups(node, place)
         for group in groups:
-            members = [c for n in group.names if _needs(c := node.children[n], below, direct)]
+            members = [c for n in group.names if needs(c := node.children[n], below, direct)]
             if not members:
                 continue
             literal = [self._plan(c, place.below(c.name), below, direct) for c in members]
             novelty = self._novelty(members, below, direct, shaped=True)
             if not self.limits.patterns and novelty.cost > 0:
                 certain = FORBIDDEN * 10 if group.kind == "pid" else 0.0
-                novelty = _Novelty(novelty.cost + certain, novelty.units, novelty.names, 1)
-            best = _Plan(sum(p.cost for p in literal) + novelty.cost, tuple(literal))
+                novelty = Novelty(novelty.cost + certain, novelty.units, novelty.names, 1)
+            best = Plan(sum(p.cost for p in literal) + novelty.cost, tuple(literal))
             slot = self._slot(group, node, members, place, below, direct)
             if slot is not None and slot.cost < best.cost:
                 best = slot
@@ -217,7 +162,7 @@ class Cover:
                 deeper += novelty
             cost += best.cost
             parts.append(best)
-        rest = [c for n in left if _needs(c := node.children[n], below, direct)]
+        rest = [c for n in left if needs(c := node.children[n], below, direct)]
         for plan, taken in self._endings(rest, place, below, direct):
             rest = [c for c in rest if c.name not in taken]
             cost += plan.cost
@@ -228,9 +173,9 @@ class Cover:
             parts.append(plan)
         files = self._novelty([c for c in rest if not c.children], below, direct, shaped=False)
         folders = self._novelty([c for c in rest if c.children], below, direct, shaped=False)
-        return _Plan(cost + files.cost + folders.cost, tuple(parts)), leaves + files, deeper + folders
+        return Plan(cost + files.cost + folders.cost, tuple(parts)), leaves + files, deeper + folders
 
-    def _groups(self, node: Node, place: _Place) -> tuple[list[Group], list[str]]:
+    def _groups(self, node: Node, place: Place) -> tuple[list[Group], list[str]]:
         """Names of one shape, and the rest; names that are known to vary need no three examples."""
         known = self._clusters.get(id(node))
         if known is not None:
@@ -262,8 +207,8 @@ class Cover:
         return None
 
     def _slot(
-        self, group: Group, node: Node, members: Sequence[Node], place: _Place, below: int, direct: int
-    ) -> _Plan | None:
+        self, group: Group, node: Node, members: Sequence[Node], place: Place, below: int, direct: int
+    ) -> Plan | None:
         """The group as one name; None where the target has no patterns, or nothing new may be written there."""
         if not self.limits.patterns:
             return None
@@ -275,10 +220,10 @@ class Cover:
         if one.writes and is_protected(place.text) and not self._beside_a_file(group, node, place):
             return None
         plan = self._plan(one, place.slot(group.pattern), below, direct)
-        _annotate(plan, f"slot: {group.kind}")
+        annotate(plan, f"slot: {group.kind}")
         return plan
 
-    def _beside_a_file(self, group: Group, node: Node, place: _Place) -> bool:
+    def _beside_a_file(self, group: Group, node: Node, place: Place) -> bool:
         """Temporary names beside a file that is there, ``redis.conf-8123.tmp`` beside ``redis.conf``, and few of them.
 
         That is how a program replaces a file of its own; a workload that sprays names into /etc has no such file.
@@ -289,8 +234,8 @@ class Cover:
         return len(group.names) <= _SIBLINGS * max(1, self.units)
 
     def _endings(
-        self, rest: Sequence[Node], place: _Place, below: int, direct: int
-    ) -> Iterator[tuple[_Plan, frozenset[str]]]:
+        self, rest: Sequence[Node], place: Place, below: int, direct: int
+    ) -> Iterator[tuple[Plan, frozenset[str]]]:
         """``*.html`` for files of one ending of which new ones keep coming."""
         if not self.limits.patterns:
             return
@@ -309,31 +254,31 @@ class Cover:
             literal = sum(self._plan(c, place.below(c.name), below, direct).cost for c in members)
             if cost < literal + novelty.cost:
                 choice = Choice("pattern", pattern, write, Why.NAMES, [i for c in members for i in c.paths])
-                yield _Plan(cost, (choice,)), frozenset(c.name for c in members)
+                yield Plan(cost, (choice,)), frozenset(c.name for c in members)
 
-    def _novelty(self, nodes: Sequence[Node], below: int, direct: int, *, shaped: bool) -> _Novelty:
+    def _novelty(self, nodes: Sequence[Node], below: int, direct: int, *, shaped: bool) -> Novelty:
         """What the next unit is expected to be denied if these names stay as they are."""
         if not nodes:
-            return _Novelty()
-        if self.units < _UNITS:
-            return _Novelty(self.denial * _SHAPED if shaped else 0.0, 0, 0)
+            return Novelty()
+        if self.units < UNITS:
+            return Novelty(self.denial * _SHAPED if shaped else 0.0, 0, 0)
         bits = paths = names = 0
         for node in nodes:
             if node.units.bit_count() == 1:
                 bits |= node.units
                 names += 1
-                paths += min(_needs(node, below, direct), _MOST)
+                paths += min(needs(node, below, direct), _MOST)
         expected = paths / self.units
         # what a workload names by itself, by number or at random, is never a closed set
-        if shaped and (names or len(nodes) < _UNITS or any(n.writes for n in nodes)):
+        if shaped and (names or len(nodes) < UNITS or any(n.writes for n in nodes)):
             expected = max(expected, _SHAPED)
-        return _Novelty(self.denial * expected, bits, names)
+        return Novelty(self.denial * expected, bits, names)
 
     # Wider rules
 
     def _wider(
-        self, node: Node, place: _Place, below: int, itself: _Plan, leaves: _Novelty, deeper: _Novelty
-    ) -> Iterator[_Plan]:
+        self, node: Node, place: Place, below: int, itself: Plan, leaves: Novelty, deeper: Novelty
+    ) -> Iterator[Plan]:
         """A rule on the directory, for reading or for both, and one on the whole tree, where they are earned."""
         pressed = self.pressure > 0 or itself.cost >= FORBIDDEN or self._cannot_hold_children(node, place)
         if leaves.earned or pressed:
@@ -342,32 +287,32 @@ class Cover:
         if ((deeper.names or deeper.slots) and everything.earned) or pressed:
             yield from self._tree(node, place, below, itself, limits=not everything.earned)
 
-    def _cannot_hold_children(self, node: Node, place: _Place) -> bool:
+    def _cannot_hold_children(self, node: Node, place: Place) -> bool:
         if self.limits.patterns:
             return False
         return any(c.item is not None and not self._can_hold(f"{place.text}/{c.name}") for c in node.children.values())
 
-    def _directory(self, node: Node, place: _Place, below: int, itself: _Plan, *, limits: bool) -> Iterator[_Plan]:
+    def _directory(self, node: Node, place: Place, below: int, itself: Plan, *, limits: bool) -> Iterator[Plan]:
         items = [i for c in node.children.values() if c.item is not None for i in c.paths]
         yield from self._rules("dir", Why.DIRECTORY, node, place, items, itself, below, below, limits=limits)
 
-    def _tree(self, node: Node, place: _Place, below: int, itself: _Plan, *, limits: bool) -> Iterator[_Plan]:
-        items = [i for c in node.children.values() for i in _items(c)]
-        yield from self._rules("tree", Why.TREE, node, place, items, itself, below, _ALL, limits=limits)
+    def _tree(self, node: Node, place: Place, below: int, itself: Plan, *, limits: bool) -> Iterator[Plan]:
+        items = [i for c in node.children.values() for i in items_below(c)]
+        yield from self._rules("tree", Why.TREE, node, place, items, itself, below, ALL, limits=limits)
 
     def _rules(
         self,
         kind: str,
         why: Why,
         node: Node,
-        place: _Place,
+        place: Place,
         items: list[Item],
-        itself: _Plan,
+        itself: Plan,
         below: int,
         reach: int,
         *,
         limits: bool,
-    ) -> Iterator[_Plan]:
+    ) -> Iterator[Plan]:
         """The rule for reading, with what is written beside it; and the rule for both.
 
         `reach` says how far down it covers: what lies below the children stays as it is, or is covered as well.
@@ -377,21 +322,21 @@ class Cover:
             return
         # a directory rule holds the directory itself as well; the pattern in its place does not
         own = [] if place.is_pattern else list(node.paths)
-        for level in (_READS, _ALL):
-            write = level == _ALL
+        for level in (READS, ALL):
+            write = level == ALL
             if below >= level or (write and not any(i.writes for i in items)):
                 continue
-            deep = max(below, level) if reach == _ALL else below
+            deep = max(below, level) if reach == ALL else below
             rest, _, _ = self._children(node, place, deep, level)
-            left = itself if place.is_pattern or (not write and any(i.writes for i in own)) else _NOTHING
+            left = itself if place.is_pattern or (not write and any(i.writes for i in own)) else NOTHING
             cost = RULE + self.pressure * 2 + _OPEN[why][write] + price.of(write=write)
             if write and is_protected(place.text):
                 cost += FORBIDDEN
             covered = [i for i in (*items, *own) if write or not i.writes]
             choice = Choice(match, value, write, why, covered, limits=limits)
-            yield _Plan(cost + rest.cost + left.cost, (choice, rest, left))
+            yield Plan(cost + rest.cost + left.cost, (choice, rest, left))
 
-    def _rule_on(self, kind: str, place: _Place) -> tuple[str | None, str, Any]:
+    def _rule_on(self, kind: str, place: Place) -> tuple[str | None, str, Any]:
         """The match, the value and the price of a rule on a directory or a tree; None where the target has none."""
         if place.is_pattern:
             value = f"{place.text}/{'**' if kind == 'tree' else '*'}"
@@ -405,39 +350,3 @@ class Cover:
             return None, "", None
         price = self.stock.tree(place.text) if kind == "tree" else self.stock.directory(place.text)
         return kind, place.text, price
-
-
-def _itself(node: Node, own: int) -> bool:
-    """Whether a node's own path still needs a rule."""
-    return node.item is not None and own != _ALL and (own == _NONE or node.item.writes > 0)
-
-
-def _needs(node: Node, below: int, own: int) -> int:
-    """How many paths at or below a node still need a rule."""
-    itself = 1 if node.item is not None else 0
-    changed = 1 if node.item is not None and node.item.writes else 0
-    deep = {_NONE: node.uses - itself, _READS: node.writes - changed, _ALL: 0}[below]
-    return deep + _itself(node, own)
-
-
-def _items(node: Node) -> Iterator[Item]:
-    waiting = [node]
-    while waiting:
-        one = waiting.pop()
-        yield from one.paths
-        waiting.extend(one.children.values())
-
-
-def _flat(plan: _Plan) -> Iterator[Choice]:
-    waiting: list[Any] = [plan]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Choice):
-            yield one
-        else:
-            waiting.extend(reversed(one.parts))
-
-
-def _annotate(plan: _Plan, note: str) -> None:
-    for choice in _flat(plan):
-        choice.note = choice.note if note in choice.note else f"{note}; {choice.note}".rstrip("; ")

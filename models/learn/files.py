@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from models.learn.cover import Choice, Cover
+from models.learn.choices import Choice
+from models.learn.cover import Cover
 from models.learn.result import Admission, CannotFit, LearnedRule, Options, RuleEvidence, Why
 from models.learn.sensitive import Sensitive
 from models.learn.stock import FORBIDDEN, Stock
@@ -36,13 +37,14 @@ def file_rules(
     sensitive: Sensitive,
     options: Options,
     rest: Spec,
+    additions: Sequence[LearnedRule] = (),
 ) -> FileRules:
-    """The cheapest file rules that the target can hold beside the `rest` of the policy.
+    """The cheapest file rules that the target can hold beside the `rest` of the policy and the `additions`.
 
     Raises `CannotFit` where no rules that are fit to be applied hold what was seen.
     """
     if not items:
-        return FileRules()
+        return FileRules(tuple(additions))
     limits = LIMITS[options.target]
     root = tree_of(items.values())
 
@@ -52,7 +54,7 @@ def file_rules(
 
     choices = choose(0.0)
     if limits.keys is not None:
-        choices = _fitted(choose, choices, rest, limits.keys, options, root)
+        choices = _fitted(choose, choices, rest, limits.keys, options, root, additions)
     rules, warnings, forbidden = [], [], []
     for choice in choices:
         price = _price(stock, choice)
@@ -73,6 +75,8 @@ def file_rules(
             Target.DISCOVER,
             [f"{c.value}: {_why_not(c)}" for c in forbidden[:10]],
         )
+    known = {r.rule for r in rules}
+    rules += [r for r in additions if r.rule not in known]
     order = {"match_paths": 0, "match_directories": 1, "match_patterns": 2}
     rules.sort(key=lambda r: (order[r.field], r.rule.path if r.field == "match_paths" else _value(r)))
     return FileRules(tuple(rules), tuple(warnings))
@@ -88,12 +92,19 @@ def _why_not(choice: Choice) -> str:
     return "a rule as wide as that would admit sensitive files, or let new ones be written where programs lie"
 
 
-def _fitted(choose: object, choices: list[Choice], rest: Spec, keys: int, options: Options, root: Node) -> list[Choice]:
+def _fitted(
+    choose: Callable[[float], list[Choice]],
+    choices: list[Choice],
+    rest: Spec,
+    keys: int,
+    options: Options,
+    root: Node,
+    additions: Sequence[LearnedRule],
+) -> list[Choice]:
     """The choices under the least pressure that keeps the whole policy within the target's keys."""
-    assert callable(choose)  # noqa: S101 - a closure of this module
 
     def cost(some: Iterable[Choice]) -> int:
-        spec = replace(rest, file=_section([_model(c, ()) for c in some]))
+        spec = replace(rest, file=_section([*(_model(c, ()) for c in some), *(r.rule for r in additions)]))
         return key_count([KubeArmorPolicy(metadata=Metadata(name="x"), spec=spec)])
 
     needed = cost(choices)
@@ -102,7 +113,7 @@ def _fitted(choose: object, choices: list[Choice], rest: Spec, keys: int, option
     low, high = 0.0, 0.05
     best: list[Choice] | None = None
     while high <= _HIGHEST:
-        tried: list[Choice] = choose(high)
+        tried = choose(high)
         if cost(tried) <= keys:
             best = tried
             break

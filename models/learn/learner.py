@@ -51,7 +51,7 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
     the target cannot hold it.
     """
     options = options or Options()
-    sensitive = Sensitive(options.sensitive)
+    sensitive = Sensitive((*options.sensitive, *(p for p in options.refuse if p.startswith("/"))))
     rows = evidence.behaviours
     leave_out = _phases_left_out(evidence, options)
     units = list(evidence.units)
@@ -72,11 +72,16 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
     for policy_class, state in classes.items():
         if state is ClassState.CLOSED:
             rules[str(policy_class)] = closing(str(policy_class))
+    for section, decided in _by_section(options.additions).items():
+        if section != "file":
+            known = {r.rule for r in rules.get(section, ())}
+            rules[section] = (*rules.get(section, ()), *(r for r in decided if r.rule not in known))
     items = items_of(seen, units)
     if options.target in _KUBEARMOR:
         _name_executables(items, seen, units)
     stock = Stock(evidence.inventory, items, sensitive)
-    files = file_rules(items, units, stock, sensitive, options, _spec(rules))
+    extra = _by_section(options.additions).get("file", ())
+    files = file_rules(items, units, stock, sensitive, options, _spec(rules), extra)
     rules["file"] = files.rules
     warnings += files.warnings
     warnings += _sprayed(items, units)
@@ -96,6 +101,13 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
         keys=key_count([policy]) if LIMITS[options.target].keys is not None else None,
         spec=spec,
     )
+
+
+def _by_section(additions: Iterable[LearnedRule]) -> dict[str, tuple[LearnedRule, ...]]:
+    sections: dict[str, tuple[LearnedRule, ...]] = {}
+    for rule in additions:
+        sections[rule.section] = (*sections.get(rule.section, ()), rule)
+    return sections
 
 
 def _phases_left_out(evidence: Evidence, options: Options) -> tuple[str, ...]:

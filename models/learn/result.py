@@ -128,6 +128,8 @@ class Options:
     """Patterns of further sensitive paths (`models.policy.patterns`)."""
     refuse: tuple[str, ...] = ()
     """Patterns of paths, executables, protocols and capabilities that no rule may admit, whatever was seen."""
+    additions: tuple[LearnedRule, ...] = ()
+    """Rules that people decided to have, whatever was seen."""
     denial_weight: float = 25.0
     """What one expected denial per unit costs, in existing files newly admitted."""
 

@@ -1,0 +1,185 @@
+"""`discover generate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from discover.generate import Generated, Refused, Request
+
+__all__ = ["command"]
+
+_TARGETS = ("discover", "kubearmor-bpflsm", "kubearmor-apparmor", "portable")
+
+
+@click.command("generate")
+@click.argument("datasets", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATASET...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A policy file, or a folder for one a workload.")
+@click.option("--target", type=click.Choice(_TARGETS), default="discover", show_default=True, help="Where it will run.")
+@click.option("--workload", help="Only this workload of the recordings.")
+@click.option("--name", help="The policy's name (default: the workload's).")
+@click.option("-n", "--namespace", help="The policy's namespace (default: the recorded one).")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="What the policy selects; repeatable.")
+@click.option(
+    "--decisions",
+    type=click.Path(path_type=Path),
+    help="What people decided (default: discover.yaml beside the output, if it is there).",
+)
+@click.option(
+    "--posture",
+    type=click.Choice(("audit", "block")),
+    default="audit",
+    show_default=True,
+    help="For the namespace's posture patch.",
+)
+@click.option("--include-sessions", is_flag=True, help="Learn from people's exec sessions in the container too.")
+@click.option("--keep-outliers", is_flag=True, help="Learn from units that behave unlike the others too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a workload instead of the policy.")
+def command(
+    datasets: tuple[Path, ...],
+    output: Path | None,
+    target: str,
+    workload: str | None,
+    name: str | None,
+    namespace: str | None,
+    labels: tuple[str, ...],
+    decisions: Path | None,
+    posture: str,
+    include_sessions: bool,
+    keep_outliers: bool,
+    as_json: bool,
+) -> None:
+    r"""Learn the smallest KubeArmorPolicy that will not break what was recorded.
+
+    Without -o the policy goes to standard output. With it, the rules' evidence (NAME.evidence.json, for `discover
+    explain`) and the namespace's posture patch (NAME.posture.yaml) are written beside it.
+
+    Exit status: 0; 1 where a target cannot hold a workload, with the nearest target that can.
+
+    \b
+    Examples:
+      discover generate recordings/web > web.yaml
+      discover generate recordings/web -o policies/web.yaml --label app=web -n shop
+      discover generate recordings -o policies/ --target kubearmor-bpflsm
+      discover generate recordings/web --decisions discover.yaml --json | jq .warnings
+    """
+    from discover.decisions import FILE_NAME, Decisions, read_decisions  # noqa: PLC0415 - heavy
+    from discover.errors import UsageError  # noqa: PLC0415
+    from discover.generate import Generated, Request, generate, write  # noqa: PLC0415
+    from discover.tables import json_line  # noqa: PLC0415
+    from models.dataset import open_dataset  # noqa: PLC0415
+    from models.learn import Options  # noqa: PLC0415
+    from models.policy import Target  # noqa: PLC0415
+
+    selected: dict[str, str] = {}
+    for label in labels:
+        key, equals, value = label.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{label!r} is no label", "write it as KEY=VALUE: --label app=web")
+        selected[key] = value
+    folder = output is not None and (output.is_dir() or str(output).endswith("/") or output.suffix not in _YAML)
+    if decisions is None:
+        beside = Path() if output is None else output if folder else output.parent
+        decisions = beside / FILE_NAME if (beside / FILE_NAME).is_file() else None
+    request = Request(
+        Options(target=Target(target), sessions=include_sessions, keep_outliers=keep_outliers),
+        workload,
+        name,
+        namespace,
+        selected,
+        read_decisions(decisions) if decisions else Decisions(),
+    )
+    refused = False
+    made_before: list[str] = []
+    for made in generate(open_dataset(datasets), request):
+        if not isinstance(made, Generated):
+            refused = True
+            _refuse(made)
+            continue
+        files = None
+        if output is not None:
+            if not folder and made_before:
+                both = f"{made_before[0]}, {made.evidence.workload}"
+                raise UsageError(
+                    f"several workloads were recorded ({both}), and {output} is one file",
+                    f"name a folder: -o {output.with_suffix('')}/",
+                )
+            files = write(made, output / f"{made.policy.name}.yaml" if folder else output, posture)
+        made_before.append(str(made.evidence.workload))
+        if as_json:
+            click.echo(json_line(_row(made, files)))
+            continue
+        if output is None:
+            click.echo(("---\n" if len(made_before) > 1 else "") + made.text, nl=False)
+        _tell(made, files, request)
+    if refused:
+        click.get_current_context().exit(1)
+
+
+_YAML = (".yaml", ".yml")
+
+
+def _refuse(refused: Refused) -> None:
+    from discover.text import printable  # noqa: PLC0415
+
+    click.echo(f"error: {printable(str(refused.evidence.workload))}: {printable(str(refused.error))}", err=True)
+    for why in refused.error.reasons:
+        click.echo(f"  {printable(why)}", err=True)
+    click.echo(f"hint: {refused.error.hint}", err=True)
+
+
+def _row(made: Generated, files: Any) -> dict[str, object]:
+    learned = made.learned
+    counts: dict[str, int] = {}
+    for rule in learned.rules:
+        counts[rule.section] = counts.get(rule.section, 0) + 1
+    return {
+        "workload": str(made.evidence.workload),
+        "policy": made.policy.name,
+        "target": str(learned.options.target),
+        "files": [str(f) for f in (files.policy, files.evidence, files.posture) if f] if files else [],
+        "units": len(learned.units),
+        "rules": counts,
+        "keys": learned.keys,
+        "classes": {str(c): str(s) for c, s in learned.classes.items()},
+        "expected_new": {c: e.new_count if e.units > 1 else None for c, e in made.coverage.items()},
+        "existing_admitted": sum(r.evidence.admits.existing for r in learned.rules),
+        "sensitive_admitted": sorted({p for r in learned.rules for p in r.evidence.admits.sensitive}),
+        "outliers": [{"unit": o.unit, "score": o.score, "reasons": list(o.reasons)} for o in learned.outliers],
+        "lost": dict(made.evidence.lost),
+        "must_see": [{"what": m.text, "met": m.met} for m in made.must_see],
+        "assumed": list(made.assumed),
+        "warnings": list(learned.warnings),
+    }
+
+
+def _tell(made: Generated, files: Any, request: Request) -> None:
+    """A few lines about the policy on standard error, the file names first."""
+    from discover.text import printable  # noqa: PLC0415
+
+    learned = made.learned
+    counts: dict[str, int] = {}
+    for rule in learned.rules:
+        counts[rule.section] = counts.get(rule.section, 0) + 1
+    rules = ", ".join(f"{n} {section}" for section, n in counts.items())
+    admitted = sum(r.evidence.admits.existing for r in learned.rules)
+    unknown = any(not r.evidence.admits.known for r in learned.rules)
+    lines = [f"{made.evidence.workload}: {len(learned.rules)} rules ({rules}) from {len(learned.units)} units"]
+    if learned.keys is not None:
+        lines.append(f"  KubeArmor's rule keys: {learned.keys} of 256")
+    lines.append(
+        f"  existing files admitted beyond those used: {admitted}" + (" where that is known" if unknown else "")
+    )
+    lines += [f"  assumed: {a}" for a in made.assumed]
+    lines += [f"  must see {m.text}: {'recorded' if m.met else 'NOT RECORDED'}" for m in made.must_see]
+    lines += [f"  warning: {w}" for w in learned.warnings]
+    if files is not None:
+        lines += [f"  wrote {f}" for f in (files.policy, files.evidence, files.posture) if f]
+        lines.append(f"  next: discover simulate {files.policy} RECORDING; discover check {files.policy}")
+    if request.decisions.path:
+        lines.append(f"  obeyed {request.decisions.path}")
+    for line in lines:
+        click.echo(printable(line), err=True)

@@ -1,0 +1,12 @@
+"""From recordings to policy files: learned, commented, written.
+
+from discover.generate import generate, write
+
+for made in generate(open_dataset("recordings/web"), Request()):
+print(made.text)
+"""
+
+from discover.generate.make import Generated, Refused, Request, generate
+from discover.generate.write import Written, write
+
+__all__ = ["Generated", "Refused", "Request", "Written", "generate", "write"]

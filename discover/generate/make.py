@@ -1,0 +1,170 @@
+"""One policy a workload: learned, named, selected, commented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from discover.decisions import Decisions, MustSee
+from discover.errors import UsageError
+from discover.generate.comments import comments_of, header_of
+from models.coverage import Estimate, by_class
+from models.dataset import Dataset
+from models.evidence import Evidence, gather, of_units
+from models.learn import CannotFit, Learned, Options, learn
+from models.policy import (
+    KubeArmorHostPolicy,
+    KubeArmorPolicy,
+    Metadata,
+    NodeSelector,
+    Policy,
+    Selector,
+    Target,
+    dump_policy,
+)
+
+__all__ = ["Generated", "Refused", "Request", "generate"]
+
+_CHANGING = re.compile(
+    r"pod-template-hash|controller-revision-hash|pod-template-generation|statefulset\.kubernetes\.io/pod-name|"
+    r"apps\.kubernetes\.io/pod-index|batch\.kubernetes\.io/.*|job-name|controller-uid|io\.kubernetes\..*|"
+    r"io\.(?:cri-containerd|buildah|podman).*|org\.opencontainers\..*|com\.docker\..*|maintainer|helm\.sh/chart|"
+    r"app\.kubernetes\.io/version"
+)
+"""Labels that change from run to run or from release to release, or that a runtime or an image sets."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `generate` is asked for."""
+
+    options: Options = field(default_factory=Options)
+    workload: str | None = None
+    """Only this one."""
+    name: str | None = None
+    namespace: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the policy selects, instead of the labels that were recorded."""
+    decisions: Decisions = field(default_factory=Decisions)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A policy and everything about how it came to be."""
+
+    evidence: Evidence
+    learned: Learned
+    policy: Policy
+    coverage: Mapping[str, Estimate]
+    must_see: tuple[MustSee, ...]
+    assumed: tuple[str, ...]
+    """What was taken for granted, a sentence each."""
+    text: str
+    """The policy as YAML, with comments."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A workload that the target cannot hold."""
+
+    evidence: Evidence
+    error: CannotFit
+
+
+def generate(dataset: Dataset, request: Request | None = None) -> Iterator[Generated | Refused]:
+    """Learn a policy for each workload of a dataset, one at a time, in the order of their names.
+
+    Raises `UsageError` where a workload is named that is not there.
+    """
+    request = request or Request()
+    everything = gather(dataset)
+    drills = {u["unit"]: set(u["drills"] or ()) for u in dataset.units().to_pylist()}
+    wanted = [e for e in everything if request.workload in (None, e.workload.name, str(e.workload))]
+    if not wanted:
+        have = ", ".join(str(e.workload) for e in everything) or "none"
+        raise UsageError(f"no workload {request.workload!r} in what was recorded", f"there are: {have}")
+    if len(wanted) > 1 and request.name:
+        raise UsageError(
+            f"{len(wanted)} workloads were recorded, and --name names one policy", "add --workload NAME to choose one"
+        )
+    names = _names(wanted, request)
+    for evidence in wanted:
+        done = {d for u in evidence.units for d in drills.get(u, ())}
+        try:
+            learned = learn(evidence, _options(request))
+        except CannotFit as error:
+            yield Refused(evidence, error)
+            continue
+        yield _made(evidence, learned, names[evidence.workload], request, done)
+
+
+def _options(request: Request) -> Options:
+    decisions = request.decisions
+    return replace(
+        request.options,
+        sensitive=(*request.options.sensitive, *(d.value for d in decisions.sensitive)),
+        refuse=(*request.options.refuse, *(d.value for d in decisions.refusals)),
+        additions=(*request.options.additions, *decisions.rules()),
+    )
+
+
+def _made(evidence: Evidence, learned: Learned, name: str, request: Request, drills: set[str]) -> Generated:
+    labels, assumed = _labels(evidence, request)
+    namespace = request.namespace or evidence.workload.namespace or None
+    annotations = {"discover.kubearmor.io/target": str(learned.options.target)}
+    policy: Policy
+    if evidence.is_host:
+        spec = replace(learned.spec, node_selector=NodeSelector(match_labels=labels))
+        policy = KubeArmorHostPolicy(metadata=Metadata(name=name, annotations=annotations), spec=spec)
+    else:
+        spec = replace(learned.spec, selector=Selector(match_labels=labels))
+        metadata = Metadata(name=name, namespace=namespace, annotations=annotations)
+        policy = KubeArmorPolicy(metadata=metadata, spec=spec)
+    coverage = by_class(of_units(evidence.behaviours, learned.units), learned.units)
+    must_see = tuple(request.decisions.must_sees(evidence, drills))
+    body = dump_policy(policy, comments_of(learned))
+    text = header_of(evidence, learned, coverage, must_see, assumed) + body
+    return Generated(evidence, learned, policy, coverage, must_see, tuple(assumed), text)
+
+
+def _labels(evidence: Evidence, request: Request) -> tuple[dict[str, str], list[str]]:
+    if request.labels:
+        return dict(sorted(request.labels.items())), []
+    kept = {k: v for k, v in sorted(evidence.labels.items()) if not _CHANGING.fullmatch(k)}
+    if kept:
+        return kept, []
+    if evidence.is_host:
+        return {"kubernetes.io/os": "linux"}, ["no node label was recorded: the policy selects every Linux node"]
+    label = _dns_name(evidence.workload.name)
+    return {"app": label}, [f"no label was recorded: the policy selects app={label} (--label KEY=VALUE says otherwise)"]
+
+
+def _names(wanted: Sequence[Evidence], request: Request) -> dict[object, str]:
+    names: dict[object, str] = {}
+    taken: set[str] = set()
+    for evidence in wanted:
+        workload = evidence.workload
+        base = request.name or _dns_name(workload.name)
+        if base in taken and workload.container:
+            base = _dns_name(f"{workload.name}-{workload.container}")
+        name, number = base, 2
+        while name in taken:
+            name, number = f"{base}-{number}", number + 1
+        taken.add(name)
+        names[workload] = name
+    return names
+
+
+def _dns_name(text: str) -> str:
+    """A name that Kubernetes takes (RFC 1123 label), from one that a workload may have chosen."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:58].strip("-")
+    return name or "workload"
+
+
+def supported(target: str) -> Target:
+    """The target of a name. Raises `UsageError` for another."""
+    try:
+        return Target(target)
+    except ValueError:
+        raise UsageError(f"no target {target!r}", f"there are {', '.join(Target)}") from None
