@@ -68,12 +68,13 @@ class Session:
         self.counters = Counters()
         self.ready: set[str] = set()
         self.on_ready: Callable[[UnitInfo], None] = lambda _: None
-        self._tree: Hierarchy = detect().hierarchies[target.hierarchy]
+        self.tree: Hierarchy = detect().hierarchies[target.hierarchy]
         self._clock = time.time_ns() - time.monotonic_ns()
         self._roots: dict[int, tuple[int, Root]] = {}
         self._host_root = Root()
         self._own_namespace = _mount_namespace("self")
         self._gone: dict[str, int] = {}
+        self._told: tuple[object, ...] = ()
         self.abi = Abi.of(loaded.object.btf)
         self._short = Ring(*self._ring("events"), self.abi.record)
         self._long = Ring(*self._ring("long_events"), self.abi.long_record)
@@ -113,7 +114,7 @@ class Session:
     def _existing(self) -> list[int]:
         pids = set(self.target.pids)
         for ref in self.target.cgroups:
-            pids |= set(self._tree.processes(ref.path))
+            pids |= set(self.tree.processes(ref.path))
         for pid in self.target.pids if not self.target.cgroups else ():
             pids |= {p.pid for p in procs.descendants(pid)}
         return sorted(pids)
@@ -124,7 +125,7 @@ class Session:
         if process is None or process.kernel_thread:
             return
         path = process.cgroups.get(self.target.hierarchy, "/")
-        cgroup = self._tree.id_of(path)
+        cgroup = self.tree.id_of(path)
         if self._maps["cgroups"].get(cgroup) is None:
             state = np.zeros((), self._maps["cgroups"].value)
             state["phase"] = self._phase(Phase.STEADY if mode == "WORKLOAD" else Phase.START_UP)
@@ -164,6 +165,8 @@ class Session:
         """Move what the rings hold to disk; the number of new rows. Raises the writer's errors, losing nothing."""
         long, long_slots = self._long.view(1 << 10)
         short, short_slots = self._short.view(1 << 15)
+        if not short_slots and not long_slots:
+            return 0
         self.decoder.feed(short)
         self.decoder.feed(long)
         rows = self.decoder.take()
@@ -195,16 +198,21 @@ class Session:
         """How full the fullest ring is, 0 to 1."""
         return max(r.fill for r in (self._short, self._long, self._raw) if r is not None)
 
-    def checkpoint(self) -> None:
-        """Write counts, losses and units as they stand."""
+    def checkpoint(self) -> bool:
+        """Write counts, losses and units as they stand; whether there was anything to write."""
         _, values = self._maps["behaviours"].items()
-        self.writer.counts(self._counts(values))
         losses = self.losses()
-        self.writer.losses(losses)
         self.namer.refresh()
-        self.writer.units(self.namer.table())
         self.counters.events = int(values["count"].sum())
         self.counters.lost = sum(losses["count"].to_pylist())
+        told = (self.counters.events, len(values), losses.to_pylist(), repr(self.namer.units()))
+        if told == self._told:
+            return False  # an idle workload costs its recorder no disk
+        self.writer.counts(self._counts(values))
+        self.writer.losses(losses)
+        self.writer.units(self.namer.table())
+        self._told = told
+        return True
 
     def _counts(self, values: np.ndarray[Any, Any]) -> pa.Table:
         """SEGMENT_COUNTS of the kernel's set, with the rows derived from an exec counted like it."""

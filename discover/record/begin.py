@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from collectors.live.backend import BACKENDS, Pinned, Settings, load, subsystem_index
 from collectors.live.launch import Launched, launch
 from collectors.live.session import Session
@@ -21,6 +23,7 @@ from collectors.redact import Redactor
 from collectors.target import TargetSpec, resolve
 from collectors.writer import RecordingWriter
 from discover.errors import DiscoverError, UsageError
+from discover.record.memory import give_back
 from discover.record.options import RecordOptions
 from discover.record.run import Outcome, Progress, Run, Stop
 from discover.version import VERSION
@@ -38,17 +41,18 @@ class _NoPandas(importlib.abc.MetaPathFinder):
 
 
 @contextlib.contextmanager
-def _without_pandas() -> Iterator[None]:
-    """Keeps pyarrow from importing pandas when it first converts a list: 90 MB that a recorder has no use for."""
+def _slim() -> Iterator[None]:
+    """Keeps pyarrow from importing pandas when it first converts a list (90 MB), and from hoarding memory."""
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
+    pa.set_memory_pool(pa.system_memory_pool())  # which gives back what is freed
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
 
 
-@_without_pandas()
+@_slim()
 def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
     """Record what `options` say into their output folder; `tell` is called about four times a second.
 
@@ -96,7 +100,7 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
         child = launch(target.command) if target.command else None
         session = Session(target, loaded, writer, run=run, redact=redactor.argv, raw=options.raw)
         try:
-            _slim()
+            give_back()
             session.start(pins)
             if child:
                 session.watch(child.pid, "RUNTIME_INIT")
@@ -109,12 +113,6 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
             raise
         finally:
             loaded.close()
-
-
-def _slim() -> None:
-    """Give back what loading took: libbpf read the kernel's types, some 30 MB."""
-    with contextlib.suppress(AttributeError):  # glibc's own
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _release(child: Launched) -> None:
@@ -144,7 +142,7 @@ def _mount_bpffs() -> bool:
     return not failed
 
 
-@_without_pandas()
+@_slim()
 def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = None) -> Outcome:
     """Go on with a recording whose recorder was killed: the kernel has gone on counting."""
     manifest = read_manifest(path)

@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any
 
 from collectors import drills as drilling
-from collectors.cgroups import detect
 from collectors.live.backend import Loaded
 from collectors.live.launch import Launched
 from collectors.live.session import Counters, Session
@@ -21,6 +20,7 @@ from collectors.mount_namespaces import HeldNamespaces
 from collectors.target import Target
 from collectors.units import UnitInfo
 from collectors.writer import RecordingWriter
+from discover.record.memory import give_back
 from discover.record.options import RecordOptions
 from models.behaviour import Phase
 
@@ -28,6 +28,7 @@ __all__ = ["NOT_ASKED", "Outcome", "Progress", "Run", "Stop"]
 
 NOT_ASKED = "not asked for"
 _CHECKPOINT = 10.0  # seconds between counts on disk
+_QUIET = 100.0  # events a second, below which memory matters more than the next call's page faults
 _GRACE = 10.0  # seconds a command has to stop after SIGTERM
 
 
@@ -105,7 +106,7 @@ class Run:
         self._results: list[drilling.DrillResult] = []
         self._drill: threading.Thread | None = None
         self._steady_at: dict[str, float] = {}
-        self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0}
+        self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0, "alive": 0.0}
         self.namespaces = HeldNamespaces()
         self._seen = (0.0, 0)
         session.on_ready = self._ready
@@ -147,8 +148,10 @@ class Run:
                 self.namespaces.look(self.session.processes())
                 self._next["look"] = min(2 * now + 0.1, now + 5)
             if now >= self._next["checkpoint"]:
-                self.session.checkpoint()
+                wrote = self.session.checkpoint()
                 self._rate(now)
+                if wrote and self.progress.rate < _QUIET:
+                    give_back()
                 self._next["checkpoint"] = now + (_CHECKPOINT if now > _CHECKPOINT else 2.0)
             if now >= self._next["tell"]:
                 self.tell(self.progress)
@@ -168,12 +171,14 @@ class Run:
                 self._start_drills()
                 return ""
             return "the time was over"
-        if self.target.kind in ("pid", "container", "systemd") and not self._alive():
-            return "the target ended"
+        if self.target.kind in ("pid", "container", "systemd") and now >= self._next["alive"]:
+            self._next["alive"] = now + 0.5
+            if not self._alive():
+                return "the target ended"
         return ""
 
     def _alive(self) -> bool:
-        tree = detect().hierarchies[self.target.hierarchy]
+        tree = self.session.tree
         if self.target.cgroups:
             return any(tree.processes(ref.path) for ref in self.target.cgroups)
         return any(Path(f"/proc/{pid}").exists() for pid in self.target.pids)
@@ -193,8 +198,7 @@ class Run:
 
     def _start_drills(self) -> None:
         unit = self.session.namer.units()[0].unit
-        tree = detect().hierarchies[self.target.hierarchy]
-        subject = drilling.subject_of(self.target, tree, unit, self.child.pid if self.child else None)
+        subject = drilling.subject_of(self.target, self.session.tree, unit, self.child.pid if self.child else None)
 
         def work() -> None:
             for result in drilling.run(subject, self.options.drills, self.session.set_phase):
