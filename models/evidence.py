@@ -135,6 +135,10 @@ class Evidence:
     recordings: tuple[str, ...] = ()
     """Ids of the recordings it came from."""
 
+    def phases(self) -> frozenset[str]:
+        """The phases in which anything was recorded."""
+        return frozenset(_text(self.behaviours["phase"]).unique().to_pylist())
+
     @property
     def is_host(self) -> bool:
         """Whether the host itself was recorded: its policy is a KubeArmorHostPolicy."""

@@ -60,13 +60,15 @@ def file_rules(
         price = _price(stock, choice)
         sources: tuple[str, ...] = ()
         if price >= FORBIDDEN:
-            sources = tuple(sorted({e for i in choice.items for e in i.exes if e.startswith("/")}))
-            if not choice.value.startswith("/proc") or not sources:
+            if not choice.value.startswith("/proc"):
                 forbidden.append(choice)
                 continue
+            exes = {e for i in choice.items for e in i.exes}
+            # the runtime runs from a file without a path: a rule that has to hold for it can name no source
+            sources = tuple(sorted(exes)) if all(len(e) > 1 and e.startswith("/") for e in exes) else ()
             warnings.append(
                 f"{choice.value} has to be allowed whole, since {options.target} has no patterns and process ids vary: "
-                f"{', '.join(sources)} could read the environment of every process there"
+                f"{', '.join(sources) or 'every executable'} could read the environment of every process there"
             )
         rules.append(_rule(choice, units, stock, sensitive, sources))
     if forbidden:

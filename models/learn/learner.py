@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,7 @@ _CLASSES = {
     PolicyClass.CAPABILITIES: Class.CAPABILITY,
 }
 _KUBEARMOR = frozenset({Target.KUBEARMOR_BPFLSM, Target.KUBEARMOR_APPARMOR, Target.PORTABLE})
+_ID = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SPRAYED = 500
 """New names that one unit writes in a protected directory before that is worth a warning."""
 _ORDER = ("process", "file", "network", "capabilities")
@@ -83,11 +85,12 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
     extra = _by_section(options.additions).get("file", ())
     files = file_rules(items, units, stock, sensitive, options, _spec(rules), extra)
     rules["file"] = files.rules
+    ordered = tuple(r for section in _ORDER for r in rules.get(section, ()))
     warnings += files.warnings
     warnings += _sprayed(items, units)
     warnings += _copied_up(items, options)
+    warnings += _ids(ordered)
     spec = _spec(rules)
-    ordered = tuple(r for section in _ORDER for r in rules.get(section, ()))
     policy = KubeArmorPolicy(metadata=Metadata(name="learned"), spec=spec)
     warnings += _not_held(policy, seen, options)
     return Learned(
@@ -113,12 +116,14 @@ def _by_section(additions: Iterable[LearnedRule]) -> dict[str, tuple[LearnedRule
 def _phases_left_out(evidence: Evidence, options: Options) -> tuple[str, ...]:
     """What is no evidence: a person's session, and what the runtime does where the target does not judge it.
 
-    KubeArmor judges what the container runtime does inside the container's namespaces, at its start and at each exec;
-    before a recorded command there is only the recorder.
+    KubeArmor judges what the container runtime does inside the container's namespaces at each exec, so where probes
+    were seen it is evidence (at the start KubeArmor has no rules yet). Before a recorded command there is only the
+    recorder.
     """
     out = [] if options.sessions else [Phase.EXEC_SESSION]
     in_container = evidence.workload.kind not in ("Command", "Process", "Cgroup", "Service", "Host")
-    if options.target not in _KUBEARMOR or not in_container:
+    probed = Phase.PROBE in evidence.phases()
+    if options.target not in _KUBEARMOR or not in_container or not probed:
         out.append(Phase.RUNTIME_INIT)
     return tuple(map(str, out))
 
@@ -195,6 +200,16 @@ def _sprayed(items: Mapping[str, Item], units: Sequence[str]) -> list[str]:
         for directory, count in sorted(counts.items())
         if count >= _SPRAYED * max(1, min(len(units), 4))
     ]
+
+
+def _ids(rules: Iterable[LearnedRule]) -> list[str]:
+    """Names that look like an id and were seen once: the next start may have another."""
+    names = [
+        r.rule.path
+        for r in rules
+        if r.field == "match_paths" and r.rule.path and any(_ID.fullmatch(n) for n in r.rule.path.split("/"))
+    ]
+    return [f"{n} has a name that looks like an id: if the next start has another, it is denied" for n in names[:5]]
 
 
 def _copied_up(items: Mapping[str, Item], options: Options) -> list[str]:

@@ -34,11 +34,12 @@ _WORD_NUMBER = re.compile(r"([A-Za-z]{2,}|[g-zG-Z])([0-9]+)")
 _HEX = re.compile(r"[0-9a-f]+")
 _HEX_UPPER = re.compile(r"[0-9A-F]+")
 _EPOCH = re.compile(r"1[5-9][0-9]{8}(?:[0-9]{3}){0,3}")
+_CONTAINER_ID = re.compile(r"(|.*[-_])([0-9a-f]{32}|[0-9a-f]{64})(\..*|)")
 _ODD_CAPITAL = re.compile(r"[a-z0-9].*[A-Z].*[a-z0-9]?|[A-Z]{1,}[a-z]+[A-Z]")
 _PYTHON = 8
 """Python's tempfile: eight of ``abcdefghijklmnopqrstuvwxyz0123456789_`` (``_RandomNameSequence``)."""
-EXACT = 12
-"""A part of a fixed length up to this is written character by character; a longer one by its first eight and ``*``."""
+EXACT = 64
+"""A part of a fixed length is written character by character up to this; a longer one ends in as many ``?``."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,13 @@ def well_known(directory: str, name: str) -> tuple[str, str] | None:
     """The pattern and kind of a name that is known to vary from run to run, from a single example.
 
     The kernel's own name spaces and Kubernetes' atomic writer: ``/proc/PID``, ``/proc/PID/task/TID``,
-    ``/proc/PID/fd/N``, ``/dev/pts/N``, ``#INODE`` of an ``O_TMPFILE``, ``..2026_01_02_…`` of a mounted ConfigMap.
+    ``/proc/PID/fd/N``, ``/dev/pts/N``, ``#INODE`` of an ``O_TMPFILE``, a container's id in the name of its cgroup,
+    ``..2026_01_02_…`` of a mounted ConfigMap.
     """
     if name.isdigit() and (directory == "/proc" or re.fullmatch(r"/proc/[^/]+/(task|fd|fdinfo)|/dev/pts", directory)):
         return "[0-9]*", "pid" if directory.startswith("/proc") and "/fd" not in directory else "number"
+    if directory.startswith("/sys/fs/cgroup") and (match := _CONTAINER_ID.fullmatch(name)):
+        return f"{escape(match[1])}{'[0-9a-f]' * len(match[2])}{escape(match[3])}", "container id"
     if re.fullmatch(r"#[0-9]+", name):
         return "#[0-9]*", "file without a name"
     if re.fullmatch(r"\.\.[0-9]{4}(_[0-9]{2}){5}\.[0-9]+", name):
@@ -161,7 +165,17 @@ def cluster(names: Iterable[str]) -> tuple[list[Group], list[str]]:
         left = [n for n in left if n not in taken]
     groups, left = _joined(groups, left)
     more, left = _beginnings(left)
-    return sorted(groups + more, key=lambda g: g.pattern), left
+    return _united(groups + more), left
+
+
+def _united(groups: list[Group]) -> list[Group]:
+    """One group a pattern: names of one shape can have been read in two ways."""
+    by_pattern: dict[str, Group] = {}
+    for group in groups:
+        known = by_pattern.get(group.pattern)
+        names = group.names if known is None else tuple(sorted({*known.names, *group.names}))
+        by_pattern[group.pattern] = Group(group.pattern, names, group.kind, group.prefix)
+    return [by_pattern[p] for p in sorted(by_pattern)]
 
 
 def _buckets(names: list[str]) -> tuple[list[Group], list[str]]:
@@ -244,7 +258,7 @@ def _shape(values: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _repeat(letters: str, size: int) -> str:
-    return letters * size if size <= EXACT else letters * 8 + "*"
+    return letters * min(size, EXACT) + "?" * max(0, size - EXACT)
 
 
 def _joined(groups: list[Group], left: list[str]) -> tuple[list[Group], list[str]]:
