@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.quality import report, verdicts
 from benchmarks.quality.folds import Fold, Result, folds, merged, run
 from benchmarks.quality.material import DATASETS
-from benchmarks.quality.methods import LEARNED, METHODS, has_learner
+from benchmarks.quality.methods import METHODS
 from models.dataset import DatasetError
 from models.policy import Target
 
@@ -60,9 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; see the module's text."""
     options = parser().parse_args(arguments)
     methods = options.method or list(METHODS)
-    if LEARNED in methods and not has_learner():
-        print("note: this tree has no models.learn.learn yet: baselines only", file=sys.stderr)
-        methods = [m for m in methods if m != LEARNED]
     targets = [Target(t) for t in options.target or Target]
     try:
         tasks = [f for name in options.dataset or (*DATASETS, *APART) for f in folds(name, quick=options.quick)]

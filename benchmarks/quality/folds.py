@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.quality.judge import DIALECTS, Denials, compiled, judge
 from benchmarks.quality.material import Material, dataset_material
-from benchmarks.quality.methods import LEARNED, Made, make
+from benchmarks.quality.methods import LEARNED, Made, make, size
 from benchmarks.quality.stock import Admitted, Stock, admitted
 from models.policy import LIMITS, Target
 
@@ -94,14 +94,16 @@ def _fold(arguments: tuple[Fold, tuple[str, ...], tuple[Target, ...]]) -> list[R
     results = []
     for target in targets:
         for method in methods:
-            made = make(method, material, target)
+            # a baseline asks about patterns alone, so targets that have them share its policy, and those of one dialect
+            # its verdicts
+            key = (method, target if method == LEARNED else (DIALECTS[target], LIMITS[target].patterns))
+            if key not in known:
+                made = make(method, material, target)
+                known[key] = made, None if made.refused else _judged(fold, made, target, material)
+            made, judged = known[key]
             result = Result(fold.dataset, target, method, refused=made.refused, outliers=list(made.outliers))
             if not made.refused:
-                # a baseline asks for patterns alone, so two targets with one dialect share its verdicts
-                key = (method, DIALECTS[target], LIMITS[target].patterns, target if method == LEARNED else None)
-                if key not in known:
-                    known[key] = made, _judged(fold, made, target, material)
-                _fill(result, fold, made, known[key][1])
+                _fill(result, fold, made, judged)
             results.append(result)
     return results
 
@@ -117,11 +119,14 @@ def _judged(fold: Fold, made: Made, target: Target, material: Material) -> Any:
 
 def _fill(result: Result, fold: Fold, made: Made, judged: Any) -> None:
     if fold.kind == WHOLE:
-        result.rules, result.keys, result.fits, result.admitted = made.rules, made.keys, made.fits, judged
+        measured = size(made.spec, result.target)
+        result.rules, result.keys, result.fits = measured.rules, measured.keys, measured.fits
+        result.admitted = judged
     elif fold.kind == UNIT:
-        result.by_unit, result.units = judged, 1
+        # a copy: targets share verdicts, and are added up apart
+        result.by_unit, result.units = Denials() + judged, 1
     else:
-        result.by_load, result.loads = judged, 1
+        result.by_load, result.loads = Denials() + judged, 1
 
 
 def merged(results: Iterator[list[Result]]) -> dict[tuple[str, Target, str], Result]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.evidence import Seen
 from models.policy import (  # fmt: skip
@@ -18,6 +18,8 @@ from models.policy import (  # fmt: skip
     Target,
     compile,  # noqa: A004 - as in re.compile
 )
+from models.policy.kubearmor import KubeArmorRuleset
+from models.policy.kubearmor_alerts import AlertMatcher
 
 __all__ = ["DIALECTS", "Denials", "Tally", "compiled", "judge", "policy_of"]
 
@@ -51,12 +53,13 @@ class Tally:
             self.denied += 1
             self.denied_count += count
 
-    def __iadd__(self, other: Tally) -> Tally:
-        self.denied += other.denied
-        self.of += other.of
-        self.denied_count += other.denied_count
-        self.of_count += other.of_count
-        return self
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.denied + other.denied,
+            self.of + other.of,
+            self.denied_count + other.denied_count,
+            self.of_count + other.of_count,
+        )
 
     @property
     def share(self) -> float:
@@ -80,13 +83,13 @@ class Denials:
     examples: list[str] = field(default_factory=list)
     """Some of what was denied, in order."""
 
-    def __iadd__(self, other: Denials) -> Denials:
-        self.steady += other.steady
-        self.all += other.all
-        for name, tally in other.classes.items():
-            self.classes[name] += tally
-        self.examples = sorted({*self.examples, *other.examples})
-        return self
+    def __add__(self, other: Denials) -> Denials:
+        return Denials(
+            self.steady + other.steady,
+            self.all + other.all,
+            {name: tally + other.classes[name] for name, tally in self.classes.items()},
+            sorted({*self.examples, *other.examples}),
+        )
 
 
 def policy_of(spec: Spec, name: str = "learned") -> KubeArmorPolicy:
@@ -96,7 +99,11 @@ def policy_of(spec: Spec, name: str = "learned") -> KubeArmorPolicy:
 
 def compiled(spec: Spec, target: Target) -> Ruleset:
     """The body of a policy, ready to decide under the posture that blocks."""
-    return compile([policy_of(spec)], Posture.all("block"), DIALECTS[target])
+    posture = Posture.all("block")
+    ruleset = compile([policy_of(spec)], posture, DIALECTS[target])
+    if isinstance(ruleset, KubeArmorRuleset):  # most of its time goes to whom it would tell, which nobody asks here
+        return replace(ruleset, matcher=AlertMatcher.build([], posture))
+    return ruleset
 
 
 def judge(ruleset: Ruleset, seen: Iterable[Seen]) -> Denials:

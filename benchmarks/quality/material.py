@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from models.behaviour import Phase
 from models.dataset import open_dataset
 from models.evidence import Evidence, Seen, accesses, gather, of_units
 from models.policy import Access, Op, PolicyClass
@@ -14,6 +15,7 @@ from models.policy import Access, Op, PolicyClass
 __all__ = ["DATASETS", "ROOT", "Material", "Use", "dataset_material", "reads_only"]
 
 ROOT = Path(__file__).parents[2]
+_CONTAINERS = ("Container", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob")
 DATASETS = ("nginx", "postgres", "redis", "pyweb", "nodeweb")
 """The ordinary datasets; ``nginx-idle`` and ``nginx-shell`` are measured apart."""
 
@@ -43,8 +45,15 @@ class Material:
 
     @cached_property
     def seen(self) -> list[Seen]:
-        """The judged accesses, in a fixed order: what neither dialect ever judges is left out."""
-        return [s for s in accesses(self.evidence.behaviours) if s.access.policy_class is not None]
+        """The judged accesses, in a fixed order.
+
+        Left out are what neither dialect ever judges, what a person did through ``exec``, and what came before a
+        recorded command: there was only the recorder. In a container the runtime's start counts: KubeArmor judges it.
+        """
+        kind = self.evidence.workload.kind
+        before = (Phase.EXEC_SESSION,) if kind in _CONTAINERS else (Phase.EXEC_SESSION, Phase.RUNTIME_INIT)
+        seen = accesses(self.evidence.behaviours, leave_out=before)
+        return [s for s in seen if s.access.policy_class is not None]
 
     @cached_property
     def files(self) -> dict[str, Use]:

@@ -22,6 +22,8 @@ from models.policy.patterns import literal_prefix
 __all__ = ["Admitted", "Stock", "admitted"]
 
 EXAMPLES = 12
+LONG = 60
+"""Paths from here on are asked one by one: KubeArmor's kernel side cuts long ones, and not only by directory."""
 NOWHERE = "/\x01 no such file"
 """A path that only a class which is no allow-list admits, or a rule that holds for everything."""
 
@@ -102,7 +104,7 @@ class Stock:
             return [i for i in self.beginning(literal_prefix(rule.value)) if compiled.fullmatch(self.paths[i])]
         return range(len(self.paths))  # a binary by its name anywhere
 
-    def of(self, listed: Iterable[Rule]) -> Iterator[tuple[Entry, list[str]]]:
+    def of(self, listed: Iterable[Rule]) -> Iterator[tuple[Entry, tuple[str, ...]]]:
         """The files that Allow rules are about, in order, each with the sources for whom they are."""
         found: dict[int, set[str]] = {}
         for rule in listed:
@@ -110,7 +112,17 @@ class Stock:
                 for index in self.candidates(rule):
                     found.setdefault(index, set()).update(rule.sources or ("",))
         for index in sorted(found):
-            yield self.entries[index], sorted(found[index])
+            yield self.entries[index], tuple(sorted(found[index]))
+
+    def alone(self, listed: Iterable[Rule]) -> set[str]:
+        """The files that a rule is about by name, not only by a directory above: each has a verdict of its own."""
+        found: set[str] = set()
+        for rule in listed:
+            if rule.match == "dir":
+                found.update(self.paths[i] for i in self._exactly(rule.value.rstrip("/")))
+            else:
+                found.update(self.paths[i] for i in self.candidates(rule))
+        return found
 
 
 def _entry(row: dict[str, Any]) -> Entry:
@@ -122,17 +134,17 @@ def _entry(row: dict[str, Any]) -> Entry:
 def admitted(spec: Spec, target: Target, stock: Stock, material: Material) -> Admitted:
     """What a policy admits of what exists, beyond what `material` used."""
     found = Admitted(known=len(stock) > 0, files=len(stock))
-    ruleset = compiled(spec, target)
     listed = list(rules(policy_of(spec)))
-    candidates = _all(stock) if _is_open(ruleset, Op.OPEN) else stock.of(r for r in listed if r.section == "file")
+    ask = _Asked(compiled(spec, target), stock.alone(r for r in listed if r.section == "file"))
     examples: list[str] = []
+    candidates = _all(stock) if ask.is_open(Op.OPEN) else stock.of(r for r in listed if r.section == "file")
+    ran = set(material.executables)
     for entry, sources in candidates:
         use = material.files.get(entry.path)
         own = entry.uid is None or entry.uid in material.uids
-        may_read = not (use and use.reads) and _may(ruleset, entry, sources, own, write=False)
-        may_write = not (use and use.writes) and _may(ruleset, entry, sources, own, write=True)
-        if may_read and entry.path in material.executables:
-            may_read = False  # KubeArmor wants what is executed to be readable
+        # KubeArmor wants what is executed to be readable
+        may_read = not (use and use.reads) and entry.path not in ran and ask.opened(entry, sources, own, write=False)
+        may_write = not (use and use.writes) and ask.opened(entry, sources, own, write=True)
         found.reads += may_read
         found.writes += may_write
         found.reads_packaged += may_read and entry.packaged
@@ -142,27 +154,43 @@ def admitted(spec: Spec, target: Target, stock: Stock, material: Material) -> Ad
             if entry.sensitive:
                 found.sensitive.append(entry.path)
     found.examples = examples[:: max(1, len(examples) // EXAMPLES)][:EXAMPLES]
-    ran = set(material.executables)
-    candidates = _all(stock) if _is_open(ruleset, Op.EXEC) else stock.of(r for r in listed if r.section == "process")
+    candidates = _all(stock) if ask.is_open(Op.EXEC) else stock.of(r for r in listed if r.section == "process")
     for entry, sources in candidates:
         if entry.executable and entry.path not in ran:
-            asked = (Access(op=Op.EXEC, path=entry.path, parent=s, source=s, owner_match=True) for s in sources)
-            found.executables += any(ruleset.decide(a).allowed for a in asked)
+            found.executables += ask.executed(entry, sources)
     return found
 
 
-def _all(stock: Stock) -> Iterator[tuple[Entry, list[str]]]:
-    return ((entry, [""]) for entry in stock.entries)
+def _all(stock: Stock) -> Iterator[tuple[Entry, tuple[str, ...]]]:
+    return ((entry, ("",)) for entry in stock.entries)
 
 
-def _is_open(ruleset: Ruleset, op: Op) -> bool:
-    return ruleset.decide(Access(op=op, path=NOWHERE, read=True, owner_match=True)).allowed
+class _Asked:
+    """A rule set asked about files; those that only directories decide about share the verdict of their directory."""
 
+    def __init__(self, ruleset: Ruleset, alone: set[str]) -> None:
+        self._ruleset = ruleset
+        self._alone = alone
+        self._known: dict[tuple[str, tuple[str, ...], bool, bool], bool] = {}
 
-def _may(ruleset: Ruleset, entry: Entry, sources: list[str], own: bool, *, write: bool) -> bool:
-    return any(
-        ruleset.decide(
-            Access(op=Op.OPEN, path=entry.path, source=s, read=not write, write=write, owner_match=own)
-        ).allowed
-        for s in sources
-    )
+    def is_open(self, op: Op) -> bool:
+        """Whether the class of an operation is no allow-list, or has a rule for everything."""
+        return self._ruleset.decide(Access(op=op, path=NOWHERE, read=True, owner_match=True)).allowed
+
+    def opened(self, entry: Entry, sources: tuple[str, ...], own: bool, *, write: bool) -> bool:
+        """Whether any of the sources may open a file."""
+        if entry.path in self._alone or len(entry.path) > LONG:
+            return self._open(entry.path, sources, own, write=write)
+        key = (entry.path[: entry.path.rfind("/") + 1], sources, own, write)
+        if key not in self._known:
+            self._known[key] = self._open(entry.path, sources, own, write=write)
+        return self._known[key]
+
+    def _open(self, path: str, sources: tuple[str, ...], own: bool, *, write: bool) -> bool:
+        asked = (Access(op=Op.OPEN, path=path, source=s, read=not write, write=write, owner_match=own) for s in sources)
+        return any(self._ruleset.decide(a).allowed for a in asked)
+
+    def executed(self, entry: Entry, sources: tuple[str, ...]) -> bool:
+        """Whether a file may be executed from any of the sources."""
+        asked = (Access(op=Op.EXEC, path=entry.path, parent=s, source=s, owner_match=True) for s in sources)
+        return any(self._ruleset.decide(a).allowed for a in asked)

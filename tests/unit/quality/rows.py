@@ -37,11 +37,11 @@ def row(path: str, access: str = "read", **values: Any) -> dict[str, Any]:
     }
 
 
-def material(rows: list[dict[str, Any]], inventory: list[dict[str, Any]] | None = None) -> Material:
+def material(rows: list[dict[str, Any]], inventory: list[dict[str, Any]] | None = None, kind: str = "") -> Material:
     table = pa.Table.from_pylist(rows, schema=BEHAVIOURS)
     units = sorted({r["unit"] for r in rows})
     stock = pa.Table.from_pylist(
         [{"workload": "made-up", "object": "file", **r} for r in inventory or ()], schema=INVENTORY
     )
     watched = dict.fromkeys(("exec", "file", "socket", "capability"), "watched")
-    return Material(Evidence(Workload("made-up"), tuple(units), table, inventory=stock, watched=watched))
+    return Material(Evidence(Workload("made-up", kind), tuple(units), table, inventory=stock, watched=watched))
