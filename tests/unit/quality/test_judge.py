@@ -1,11 +1,11 @@
 """Judging counts what the decision function says."""
 
 import pytest
+
 from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.judge import DIALECTS, Tally, compiled, judge, policy_of
 from benchmarks.quality.material import dataset_material
 from models.policy import LIMITS, Op, Posture, Target, compile  # noqa: A004 - as in re.compile
-
 from tests.unit.quality.rows import material, row
 
 
@@ -13,7 +13,7 @@ from tests.unit.quality.rows import material, row
 def test_the_verdicts_are_those_of_the_decision_function(target: Target) -> None:
     whole = dataset_material("redis")[0]
     first, *others = whole.evidence.units
-    spec = BASELINES["operator"](whole.of(others[:1]), LIMITS[target].patterns)
+    spec = BASELINES["literal"](whole.of(others[:1]), LIMITS[target].patterns)
     plain = compile([policy_of(spec)], Posture.all("block"), DIALECTS[target])
     quick = compiled(spec, target)
     seen = whole.of([first]).seen
