@@ -3,15 +3,10 @@
 /*
  * The observer.
  *
- * Architecture: programs on task events decide who is watched (lifecycle.h), programs on system calls or security
- * hooks say what was done to what (syscalls.h, hooks.h, object.h), and one path keeps the set of behaviours and tells
- * user space of new ones (observe.h). The variants differ in where they look; what they tell is the same.
+ * Architecture: programs on task events decide who is watched (lifecycle.h), programs on system calls (syscalls.h) or
+ * security hooks (hooks.h) say what was done to what, and one path keeps the set of behaviours and tells user space of
+ * new ones (observe.h). The variants differ in where they look; what they tell is the same.
  */
-#include "kernel.h"
-#include "record.h"
-#include "walk.h"
-#include "observe.h"
-#include "object.h"
 #include "lifecycle.h"
 #include "syscalls.h"
 

@@ -13,7 +13,10 @@ from bpf.link import Function
 __all__ = ["FOLDER", "MapSource", "Sources"]
 
 FOLDER = Path(bpf.__file__).parent
-HEADERS = ("record.h", "walk.h", "observe.h", "actor.h", "object.h", "lifecycle.h", "calls.h", "syscalls.h")
+HEADERS = (
+    *("record.h", "state.h", "walk.h", "observe.h", "actor.h", "object.h", "lifecycle.h"),
+    *("calls.h", "invocation.h", "call_files.h", "call_sockets.h", "syscalls.h"),
+)
 
 _SHARED = {"state": "observer_state"}
 _TABLES = ("calls", "calls_compat")
