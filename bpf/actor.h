@@ -195,25 +195,34 @@ static __noinline __u64 find_actor(struct task *t, struct task_struct *task)
 	return id;
 }
 
+/* Is the task's actor still the one that was found? */
+static __always_inline bool actor_stands(struct task *t, __u32 uid)
+{
+	return t->actor && t->uid == uid && t->generation == state.generation;
+}
+
 static __always_inline __u64 actor_of(struct task *t, struct task_struct *task)
 {
 	__u32 uid = bpf_get_current_uid_gid();
-	__u32 generation = state.generation;
 
-	if (t->actor && t->uid == uid && t->generation == generation)
+	if (actor_stands(t, uid))
 		return t->actor;
 	t->uid = uid;
-	t->generation = generation;
+	t->generation = state.generation;
 	t->actor = find_actor(t, task);
 	return t->actor;
 }
 
-/* The current process, if it is watched. */
+/* A process, if it is watched. */
+static __always_inline struct task *watched_process(__u32 tgid)
+{
+	return bpf_map_lookup_elem(&tasks, &tgid);
+}
+
+/* The current one. */
 static __always_inline struct task *watched(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	return bpf_map_lookup_elem(&tasks, &tgid);
+	return watched_process(bpf_get_current_pid_tgid() >> 32);
 }
 
 /* The workload listens: user space decides what that means for the phase. */

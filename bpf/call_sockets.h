@@ -58,16 +58,19 @@ static __always_inline bool read_message(struct invocation *v, __u64 header, __u
 	return true;
 }
 
+/* The i-th message of sendmmsg(), which returns how many it sent, or sendmsg()'s one. */
 static __always_inline int told_message(struct request *q, __u64 cgroup, struct task_struct *task, struct invocation *v,
 					bool many, __u32 i)
 {
 	__u64 name, header = v->args[1] + i * (v->compat ? 32 : 64);
 	__u32 length, count = many && !q->key.error ? v->result : 1;
 
-	if (i == SEND_BATCH - 1 && count > SEND_BATCH)
-		lose_many(cgroup, LOSS_UNRESOLVED, count - SEND_BATCH);
-	if (i >= count || !read_message(v, header, &name, &length))
+	if (i >= count)
 		return NOTHING;
+	if (!read_message(v, header, &name, &length)) {
+		lose_many(cgroup, LOSS_STRING_UNREADABLE, q->key.error ? 0 : count - i);
+		return NOTHING;
+	}
 	return told_send(q, task, v->args[0], name, length, v->args[many ? 3 : 2]) == LAST ? MORE : SKIP;
 }
 

@@ -20,7 +20,7 @@
 #define AT_SYMLINK_NOFOLLOW 0x100
 #define AT_REMOVEDIR 0x200
 #define MSG_FASTOPEN 0x20000000
-#define SEND_BATCH 4
+#define SEND_BATCH 1024 /* UIO_MAXIOV: sendmmsg() takes no more at once (net/socket.c) */
 
 CONSTANT_TABLE(struct call, calls, CALLS);
 CONSTANT_TABLE(struct call, calls_compat, CALLS);

@@ -30,6 +30,15 @@
 
 /* A member behind a pointer that a tracepoint passes: with BTF the verifier trusts it. */
 #define TRUSTED(POINTER, MEMBER) ((POINTER)->MEMBER)
+
+/*
+ * An address as the kernel structure that lies there: its members are then read by plain loads, which may fault, and not
+ * by calls (since 6.2).
+ */
+#ifdef HAVE_CAST
+extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym;
+#define AS(TYPE, ADDRESS) ((struct TYPE *)bpf_rdonly_cast(ADDRESS, bpf_core_type_id_kernel(struct TYPE)))
+#endif
 #endif
 
 #endif

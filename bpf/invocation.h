@@ -22,6 +22,69 @@ static __always_inline long syscall_number(struct pt_regs *regs)
 	return TRUSTED(arm, syscallno);
 }
 
+/*
+ * The current task, and what every call's exit asks of it: by plain loads where the verifier lets us follow its pointers,
+ * which a call of a helper each would take longer.
+ */
+#ifdef HAVE_CAST
+static __always_inline struct task_struct *this_task(void)
+{
+	return bpf_get_current_task_btf();
+}
+
+static __always_inline __u32 own_tgid(struct task_struct *task)
+{
+	return task->tgid;
+}
+
+static __always_inline __u32 own_uid(struct task_struct *task)
+{
+	return task->cred->uid.val;
+}
+
+static __always_inline __u32 own_status(struct task_struct *task)
+{
+	return task->thread_info.status;
+}
+#else
+static __always_inline struct task_struct *this_task(void)
+{
+	return (struct task_struct *)bpf_get_current_task();
+}
+
+static __always_inline __u32 own_tgid(struct task_struct *task)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline __u32 own_uid(struct task_struct *task)
+{
+	return bpf_get_current_uid_gid();
+}
+
+static __always_inline __u32 own_status(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread_info.status);
+}
+#endif
+
+/* Of a 64-bit call. */
+static __always_inline __u64 second_argument(struct pt_regs *regs)
+{
+	struct pt_regs___x86 *x86 = (void *)regs;
+	struct pt_regs___arm64 *arm = (void *)regs;
+
+	return bpf_core_field_exists(x86->orig_ax) ? TRUSTED(x86, si) : TRUSTED(arm, regs[1]);
+}
+
+static __always_inline __u64 third_argument(struct pt_regs *regs)
+{
+	struct pt_regs___x86 *x86 = (void *)regs;
+	struct pt_regs___arm64 *arm = (void *)regs;
+
+	return bpf_core_field_exists(x86->orig_ax) ? TRUSTED(x86, dx) : TRUSTED(arm, regs[2]);
+}
+
 static __always_inline void read_arguments(struct invocation *v, struct pt_regs *regs)
 {
 	struct pt_regs___x86 *x86 = (void *)regs;

@@ -25,6 +25,10 @@ typedef struct {
 	int counter;
 } KERNEL_STRUCT atomic_t;
 
+struct seqcount {
+	unsigned int sequence;
+} KERNEL_STRUCT;
+
 struct file_system_type {
 	const char *name;
 } KERNEL_STRUCT;
@@ -155,6 +159,10 @@ struct thread_info {
 	__u32 status;
 } KERNEL_STRUCT;
 
+struct cred {
+	kuid_t uid;
+} KERNEL_STRUCT;
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -164,6 +172,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
+	const struct cred *cred;
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;

@@ -31,6 +31,25 @@ static __always_inline void watch(__u32 tgid, struct task *fresh)
 		lose(fresh->cgroup, LOSS_MAP_FULL);
 }
 
+/*
+ * A task is in another mount namespace than before: user space holds it, since a name can only be resolved in it for as
+ * long as it is there. Told at once, unlike everything else; a full ring means no more than that it is looked for later.
+ */
+static __always_inline void tell_namespace(struct task_struct *task)
+{
+	__u32 namespace = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	struct namespace_record *r;
+
+	if (namespace == (__u32)host_mount_namespace)
+		return;
+	r = bpf_ringbuf_reserve(&namespaces, sizeof(*r), 0);
+	if (!r)
+		return;
+	r->tid = BPF_CORE_READ(task, pid);
+	r->mount_namespace = namespace;
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -64,6 +83,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		fresh.mode = entering_mode(cgroup);
 	fresh.tty = BPF_CORE_READ(child, signal, tty) != 0;
 	watch(tgid, &fresh);
+	if (!p || BPF_CORE_READ(child, nsproxy, mnt_ns) != BPF_CORE_READ(parent, nsproxy, mnt_ns))
+		tell_namespace(child);
 	return 0;
 }
 
@@ -92,6 +113,7 @@ int BPF_PROG(on_attach, struct cgroup *destination, const char *path, struct tas
 	fresh.mode = track_host ? MODE_WORKLOAD : entering_mode(cgroup);
 	fresh.tty = BPF_CORE_READ(task, signal, tty) != 0;
 	watch(tgid, &fresh);
+	tell_namespace(task);
 	return 0;
 }
 

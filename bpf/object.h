@@ -11,28 +11,66 @@
 #define AF_INET 2
 #define AF_INET6 10
 
-static __always_inline void about_path(struct request *q, struct dentry *dentry, struct vfsmount *mnt)
+/* What tells one name of one file from another: cheap to read, and in a behaviour's key. */
+struct identity {
+	struct dentry *parent;
+	__u64 hash_len;
+	struct inode *inode;
+	__u64 number;
+	__u32 owner;
+};
+
+#ifdef HAVE_CAST
+static __always_inline void read_identity(struct identity *id, struct dentry *address)
+{
+	struct dentry *dentry = AS(dentry, address);
+	struct inode *inode = dentry->d_inode;
+
+	id->parent = dentry->d_parent;
+	id->hash_len = dentry->d_name.hash_len;
+	id->inode = inode;
+	id->number = inode->i_ino;
+	id->owner = inode->i_uid.val;
+}
+#else
+static __always_inline void read_identity(struct identity *id, struct dentry *dentry)
 {
 	struct dentry_core core = {};
 	struct inode *inode;
-	__u32 owner;
 
 	read_dentry(&core, dentry);
 	inode = core.inode;
+	id->parent = core.parent;
+	id->hash_len = core.hash_len;
+	id->inode = inode;
+	id->number = BPF_CORE_READ(inode, i_ino);
+	id->owner = BPF_CORE_READ(inode, i_uid.val);
+}
+#endif
+
+/* The part of a key that an object gives; the flags that belong to it. */
+static __always_inline __u16 fill_key(struct behaviour_key *key, struct identity *id, struct vfsmount *mnt, __u32 uid)
+{
+	key->object[0] = (__u64)id->parent;
+	key->object[1] = id->hash_len;
+	key->object[3] = (__u64)mnt;
+	if (!id->inode)
+		return 0;
+	key->object[2] = id->number;
+	return id->owner == uid ? FLAG_OWNER_KNOWN | FLAG_OWNER : FLAG_OWNER_KNOWN;
+}
+
+static __always_inline void about_path(struct request *q, struct dentry *dentry, struct vfsmount *mnt)
+{
+	struct identity id;
+
+	read_identity(&id, dentry);
 	q->dentry = dentry;
 	q->mnt = mnt;
-	q->inode = inode;
-	q->key.object[0] = (__u64)core.parent;
-	q->key.object[1] = core.hash_len;
-	q->key.object[3] = (__u64)mnt;
-	if (!inode)
-		return;
-	q->key.object[2] = BPF_CORE_READ(inode, i_ino);
-	owner = BPF_CORE_READ(inode, i_uid.val);
-	q->flags |= FLAG_OWNER_KNOWN;
-	if (owner == (__u32)bpf_get_current_uid_gid())
-		q->flags |= FLAG_OWNER;
-	q->key.flags = q->flags;
+	q->inode = id.inode;
+	q->flags |= fill_key(&q->key, &id, mnt, bpf_get_current_uid_gid());
+	if (id.inode)
+		q->key.flags = q->flags;
 }
 
 static __always_inline void about_file(struct request *q, struct file *file)
@@ -86,19 +124,31 @@ struct opened {
 	struct path path;
 };
 
-#if defined(HAVE_FIND_VMA) && !defined(DISCOVER_BCC)
-#define HEAD_OF_FILE 160
-
-/* The descriptor is new, so it is in the table. With BTF the verifier lets us follow the task's pointers as they are. */
-static __always_inline bool read_opened(struct opened *opened, struct task_struct *unused, int fd)
+#ifdef HAVE_CAST
+/* The descriptor is new, so it is in the table. */
+static __always_inline bool read_opened(struct opened *opened, struct task_struct *task, int fd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct file **files = task->files->fdt->fd, *file = 0;
-	__u32 mode_at = bpf_core_field_offset(struct file, f_mode),
-	      path_at = bpf_core_field_offset(struct file, f_path);
-	__u8 head[HEAD_OF_FILE];
 
 	if (bpf_probe_read_kernel(&file, sizeof(file), files + (__u32)fd) || !file)
+		return false;
+	file = AS(file, file);
+	opened->mode = file->f_mode;
+	opened->path.dentry = file->f_path.dentry;
+	opened->path.mnt = file->f_path.mnt;
+	return true;
+}
+#else
+#define HEAD_OF_FILE 160
+
+static __always_inline bool read_opened(struct opened *opened, struct task_struct *task, int fd)
+{
+	__u32 mode_at = bpf_core_field_offset(struct file, f_mode),
+	      path_at = bpf_core_field_offset(struct file, f_path);
+	struct file *file = file_of(task, fd);
+	__u8 head[HEAD_OF_FILE];
+
+	if (!file)
 		return false;
 	if (mode_at <= HEAD_OF_FILE - sizeof(__u32) && path_at <= HEAD_OF_FILE - sizeof(struct path)) {
 		bpf_probe_read_kernel(head, sizeof(head), file);
@@ -106,17 +156,6 @@ static __always_inline bool read_opened(struct opened *opened, struct task_struc
 		opened->path = *(struct path *)(head + path_at);
 		return true;
 	}
-	opened->mode = BPF_CORE_READ(file, f_mode);
-	bpf_probe_read_kernel(&opened->path, sizeof(opened->path), &file->f_path);
-	return true;
-}
-#else
-static __always_inline bool read_opened(struct opened *opened, struct task_struct *task, int fd)
-{
-	struct file *file = file_of(task, fd);
-
-	if (!file)
-		return false;
 	opened->mode = BPF_CORE_READ(file, f_mode);
 	bpf_probe_read_kernel(&opened->path, sizeof(opened->path), &file->f_path);
 	return true;

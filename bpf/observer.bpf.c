@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* variants: tracepoint=-DHAVE_FIND_VMA tracepoint_5_10=-DBEFORE_FIND_VMA lsm=-DHOOKS,-DBACKEND_LSM fentry=-DHOOKS lsm_5_10=-DHOOKS,-DBACKEND_LSM,-DBEFORE_FIND_VMA fentry_5_10=-DHOOKS,-DBEFORE_FIND_VMA */
+/* variants: tracepoint=-DHAVE_FIND_VMA,-DHAVE_CAST tracepoint_5_17=-DHAVE_FIND_VMA tracepoint_5_10=-DBEFORE_FIND_VMA lsm=-DHOOKS,-DBACKEND_LSM fentry=-DHOOKS lsm_5_10=-DHOOKS,-DBACKEND_LSM,-DBEFORE_FIND_VMA fentry_5_10=-DHOOKS,-DBEFORE_FIND_VMA */
 /*
  * The observer.
  *

@@ -55,6 +55,7 @@ enum operation {
 	CALL_MOUNTS,
 	CALL_SOCKETCALL,
 	CALL_CREAT,
+	CALL_NAMESPACE,
 };
 
 enum access {
@@ -158,6 +159,12 @@ struct long_record {
 struct raw_record {
 	__u64 id;
 	__u64 when;
+};
+
+/* A task came into another mount namespace than the recorder's: to be held while it is there. */
+struct namespace_record {
+	__u32 tid;
+	__u32 mount_namespace; /* inode number */
 };
 
 struct behaviour_key {

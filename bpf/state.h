@@ -45,6 +45,11 @@ struct {
 	__uint(max_entries, 1 << 12);
 } raw_events SEC(".maps");
 
+struct { /* struct namespace_record; a page has room for 170, and is read at once */
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 12);
+} namespaces SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1 << 19);
@@ -117,6 +122,7 @@ const struct vocabulary *anchor_vocabulary __attribute__((unused));
 const struct record *anchor_record __attribute__((unused));
 const struct long_record *anchor_long_record __attribute__((unused));
 const struct raw_record *anchor_raw_record __attribute__((unused));
+const struct namespace_record *anchor_namespace_record __attribute__((unused));
 
 struct request {
 	struct behaviour_key key;
@@ -158,19 +164,27 @@ static __always_inline __u64 new_id(__u64 now)
 	return now << 8 | (bpf_get_smp_processor_id() & 0xff);
 }
 
+/* A sequence count of the kernel's. */
+static __always_inline __u64 sequence_at(__u64 address)
+{
+#ifdef HAVE_CAST
+	return AS(seqcount, (void *)address)->sequence;
+#else
+	__u32 sequence = 0;
+
+	bpf_probe_read_kernel(&sequence, sizeof(sequence), (void *)address);
+	return sequence;
+#endif
+}
+
 static __always_inline __u64 epoch_now(void)
 {
 	__u64 epoch = state.epoch;
-	__u32 sequence = 0;
 
-	if (rename_lock_address) {
-		bpf_probe_read_kernel(&sequence, sizeof(sequence), (void *)rename_lock_address);
-		epoch += (__u64)sequence << 20;
-	}
-	if (mount_lock_address) {
-		bpf_probe_read_kernel(&sequence, sizeof(sequence), (void *)mount_lock_address);
-		epoch += (__u64)sequence << 40;
-	}
+	if (rename_lock_address)
+		epoch += sequence_at(rename_lock_address) << 20;
+	if (mount_lock_address)
+		epoch += sequence_at(mount_lock_address) << 40;
 	return epoch;
 }
 

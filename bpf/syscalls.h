@@ -61,6 +61,7 @@ __noinline int told(__u32 i)
 	switch (op) {
 	case OP_NONE:
 	case CALL_MOUNTS:
+	case CALL_NAMESPACE:
 		return NOTHING;
 	case OP_SOCKET:
 	case CALL_SOCKETPAIR:
@@ -86,7 +87,7 @@ __noinline int told(__u32 i)
 	case OP_OPEN:
 	case CALL_OPENAT2:
 	case CALL_CREAT: {
-		int done = told_open(q, task, v, op, call->flags);
+		int done = told_open(q, v, op, call->flags);
 
 		op = OP_OPEN;
 		q->key.op = op;
@@ -109,21 +110,25 @@ __noinline int told(__u32 i)
 	return told_names(q, cgroup, task, v, call, op, i);
 }
 
-/* Tells the i-th thing that the call did; whether there may be another. */
-static __always_inline bool told_one(struct frame *frame, struct task *t, struct task_struct *task, __u32 i)
+/* Tells the i-th thing that the call did; whether there may be another. Checked once, however often the loop calls it. */
+__noinline int tell_one(__u32 i)
 {
+	__u32 zero = 0;
+	struct frame *frame = bpf_map_lookup_elem(&frames, &zero);
+	struct task *t = watched();
 	int done = told(i);
 
-	if (done == NOTHING)
-		return false;
+	if (!frame || !t || done == NOTHING)
+		return 0;
 	if (done != SKIP)
-		commit(&frame->request, t, task);
+		commit(&frame->request, t, (struct task_struct *)bpf_get_current_task());
 	return done != LAST;
 }
 
-/* Written out: clang makes of a loop here one whose head is fallen into from behind, which 6.1 refuses (back-edge). */
-static __always_inline int told_call(struct frame *frame, struct task *t, struct task_struct *task)
+static __always_inline int told_call(struct frame *frame, struct task *t)
 {
+	int more = 1;
+
 	frame->cgroup = t->cgroup;
 	frame->error = error_of(&frame->call);
 	frame->op = frame->how.op;
@@ -131,8 +136,10 @@ static __always_inline int told_call(struct frame *frame, struct task *t, struct
 		return 0; /* it will be tried again, unseen by the program */
 	if (frame->op == CALL_SOCKETCALL)
 		frame->op = unpack_socketcall(&frame->call);
-	if (told_one(frame, t, task, 0) && told_one(frame, t, task, 1) && told_one(frame, t, task, 2))
-		told_one(frame, t, task, 3);
+	for (__u32 i = 0; i < SEND_BATCH && more; i++) {
+		more = tell_one(i);
+		opaque(more); /* the loop's head must not lie right behind the call: 6.1 takes that for a back-edge */
+	}
 	return 0;
 }
 
@@ -157,6 +164,12 @@ static __always_inline bool hooks_leave(__u8 op)
 }
 #endif
 
+/* Names and mounts may lead elsewhere from here on. Of every task, watched or not. */
+static __always_inline bool moves_names(__u8 op)
+{
+	return op == CALL_RENAME || op == OP_RMDIR || op == CALL_MOUNTS || op == CALL_NAMESPACE;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 {
@@ -166,6 +179,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	struct task *t;
 	__u32 zero = 0;
 	__u8 op, op_compat;
+	bool compat;
 
 	if (number >= 0 && number & X32_BIT)
 		number &= ~X32_BIT;
@@ -175,34 +189,45 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	op_compat = calls_compat[number].op;
 	if (!op && !op_compat)
 		return 0;
-	if (result == 0 && (op == CALL_RENAME || op_compat == CALL_RENAME || op == OP_RMDIR || op_compat == OP_RMDIR ||
-			    op == CALL_MOUNTS || op_compat == CALL_MOUNTS))
+	if (result == 0 && (moves_names(op) || moves_names(op_compat)))
 		__sync_fetch_and_add(&state.epoch, 1);
-	t = watched();
+	task = this_task();
+	t = watched_process(own_tgid(task));
 	if (!t)
 		return 0;
+	compat = own_status(task) & TS_COMPAT;
+	if (compat)
+		op = op_compat;
+	if (!op)
+		return 0;
 #ifdef HOOKS
-	if (!hooks_leave(op) && !hooks_leave(op_compat)) {
+	if (!hooks_leave(op)) {
 		if (op != OP_OPEN)
 			settle_pendings(result);
-		if (result >= 0 && op != OP_BIND)
+		if (result >= 0 && op != OP_BIND && op != CALL_NAMESPACE)
+			return 0;
+	}
+#else
+	if (op == OP_OPEN && result >= 0 && !compat) {
+		__u32 flags = calls[number].flags == 1 ? second_argument(regs) : third_argument(regs);
+
+		if (repeated_open(t, task, flags, result))
 			return 0;
 	}
 #endif
+	if (op == CALL_NAMESPACE && result == 0)
+		tell_namespace((struct task_struct *)bpf_get_current_task());
 	frame = bpf_map_lookup_elem(&frames, &zero);
 	if (!frame)
 		return 0;
-	task = (struct task_struct *)bpf_get_current_task();
-	frame->call.compat = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
-	if (frame->call.compat)
+	frame->call.compat = compat;
+	if (compat)
 		__builtin_memcpy(&frame->how, (const void *)&calls_compat[number], sizeof(frame->how));
 	else
 		__builtin_memcpy(&frame->how, (const void *)&calls[number], sizeof(frame->how));
-	if (!frame->how.op)
-		return 0;
 	frame->call.result = result;
 	read_arguments(&frame->call, regs);
-	return told_call(frame, t, task);
+	return told_call(frame, t);
 }
 
 #endif

@@ -78,7 +78,8 @@ class Abi:
     """Numbers of one loaded object, from its BTF.
 
     `operations`, `phases`, `losses`: the dataset's word by the kernel's number. `kinds`, `flags`, `modes`: the kernel's
-    number by its name without prefix. `record`, `long_record`, `raw_record`: dtypes of the rings.
+    number by its name without prefix. `record`, `long_record`, `raw_record`,
+    `namespace_record`: dtypes of the rings.
     """
 
     call_numbers: dict[str, int]
@@ -92,6 +93,7 @@ class Abi:
     record: np.dtype[Any]
     long_record: np.dtype[Any]
     raw_record: np.dtype[Any]
+    namespace_record: np.dtype[Any]
 
     @classmethod
     def of(cls, btf: Btf | Declarations) -> Abi:
@@ -113,6 +115,7 @@ class Abi:
             record=btf.struct("record"),
             long_record=btf.struct("long_record"),
             raw_record=btf.struct("raw_record"),
+            namespace_record=btf.struct("namespace_record"),
         )
 
     def access(self, bits: int) -> str | None:

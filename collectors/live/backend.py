@@ -107,7 +107,11 @@ BACKENDS = {
     for backend in (
         Backend("lsm", ("observer.lsm", "observer.lsm_5_10"), sees_exec=True, needs_lsm=True),
         Backend("fentry", ("observer.fentry", "observer.fentry_5_10"), sees_exec=True),
-        Backend("tracepoint", ("observer.tracepoint", "observer.tracepoint_5_10"), sees_exec=False),
+        Backend(
+            "tracepoint",
+            ("observer.tracepoint", "observer.tracepoint_5_17", "observer.tracepoint_5_10"),
+            sees_exec=False,
+        ),
         Backend("bcc", (BCC_OBJECT,), sees_exec=False),
     )
 }

@@ -80,6 +80,7 @@ CALLS = {
     "sendmmsg": Call("CALL_SENDMMSG"),
     "socketcall": Call("CALL_SOCKETCALL"),
     "mount": Call("CALL_MOUNTS"),
+    "unshare": Call("CALL_NAMESPACE"),
 }
 """By the name under which a call was first known; `ALIASES` names those that read alike."""
 
@@ -97,6 +98,7 @@ ALIASES = {
     "umount2": "mount",
     "move_mount": "mount",
     "pivot_root": "mount",
+    "setns": "unshare",
 }
 
 # fmt: off
@@ -110,6 +112,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "mmap": 9, "mprotect": 10, "pkey_mprotect": 329, "execve": 59, "execveat": 322, "socket": 41,
         "socketpair": 53, "connect": 42, "bind": 49, "listen": 50, "accept": 43, "accept4": 288, "sendto": 44,
         "sendmsg": 46, "sendmmsg": 307, "mount": 165, "umount2": 166, "move_mount": 429, "pivot_root": 155,
+        "unshare": 272, "setns": 308,
     },
     # The old mmap (90), which takes a structure, is left out: C libraries have used mmap2 since Linux 2.3.31.
     "i386": {
@@ -122,7 +125,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "mmap2": 192, "mprotect": 125, "pkey_mprotect": 380, "execve": 11, "execveat": 358, "socket": 359,
         "socketpair": 360, "connect": 362, "bind": 361, "listen": 363, "accept4": 364, "sendto": 369,
         "sendmsg": 370, "sendmmsg": 345, "socketcall": 102, "mount": 21, "umount": 22, "umount2": 52,
-        "move_mount": 429, "pivot_root": 217,
+        "move_mount": 429, "pivot_root": 217, "unshare": 310, "setns": 346,
     },
     "aarch64": {
         "openat": 56, "openat2": 437, "open_by_handle_at": 265, "truncate": 45, "ftruncate": 46, "unlinkat": 35,
@@ -131,7 +134,7 @@ NUMBERS: dict[str, dict[str, int]] = {
         "fsetxattr": 7, "setxattrat": 463, "mmap": 222, "mprotect": 226, "pkey_mprotect": 288, "execve": 221,
         "execveat": 281, "socket": 198, "socketpair": 199, "connect": 203, "bind": 200, "listen": 201,
         "accept": 202, "accept4": 242, "sendto": 206, "sendmsg": 211, "sendmmsg": 269, "mount": 40, "umount2": 39,
-        "move_mount": 429, "pivot_root": 41,
+        "move_mount": 429, "pivot_root": 41, "unshare": 97, "setns": 268,
     },
 }
 # fmt: on

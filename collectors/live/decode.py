@@ -208,8 +208,12 @@ class Decoder:
         resolved, path = Resolution.KERNEL, base
         if "JOINED" in flags or "ASKED" in flags:
             follow = op in _FOLLOWED and "NOFOLLOW" not in flags and row["errno"] != errno.ELOOP
-            path = self._joined(base, given, self._root(head), follow_last=follow)
+            root = self._root(head)
+            path = self._joined(base, given, root, follow_last=follow)
             resolved = Resolution.ASKED if "ASKED" in flags else Resolution.JOINED
+            if root.gone and resolved is Resolution.JOINED:  # a link in it would have led elsewhere
+                resolved = Resolution.UNRESOLVED
+                self._on_gone(int(head["cgroup"]))
         elif "ANONYMOUS" in flags:
             row["object"] = Object.ANONYMOUS
             path = base if base and base != b"/" else None

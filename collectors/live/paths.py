@@ -21,6 +21,7 @@ class Root:
     """A file system root seen through ``/proc/PID/root`` (the host's: ``/``; None: gone, names are as written)."""
 
     def __init__(self, prefix: str | None = "/") -> None:
+        self.gone = prefix is None
         self._prefix = b"/proc/self/fdinfo/gone" if prefix is None else prefix.rstrip("/").encode()
         self._links: dict[bytes, tuple[float, bytes | None]] = {}
 

@@ -25,6 +25,7 @@ from collectors.cgroups import Hierarchy, detect
 from collectors.live.abi import Abi
 from collectors.live.backend import Loaded
 from collectors.live.decode import Actor, Decoder, Tables, derived_key
+from collectors.live.namespaces import Namespaces, namespace_of
 from collectors.live.paths import Root
 from collectors.target import Target
 from collectors.units import UnitInfo, UnitNamer
@@ -70,15 +71,15 @@ class Session:
         self.on_ready: Callable[[UnitInfo], None] = lambda _: None
         self.tree: Hierarchy = detect().hierarchies[target.hierarchy]
         self._clock = time.time_ns() - time.monotonic_ns()
-        self._roots: dict[int, tuple[int, Root]] = {}
         self._host_root = Root()
-        self._own_namespace = _mount_namespace("self")
         self._gone: dict[str, int] = {}
         self._told: tuple[object, ...] = ()
         self.abi = Abi.of(loaded.object.btf)
         self._short = Ring(*self._ring("events"), self.abi.record)
         self._long = Ring(*self._ring("long_events"), self.abi.long_record)
         self._raw = Ring(*self._ring("raw_events"), self.abi.raw_record) if raw else None
+        told = self._ring("namespaces")
+        self.namespaces = Namespaces(Ring(*told, self.abi.namespace_record), told[0])
         self._maps = {name: loaded.map(name) for name in ("behaviours", "cgroups", "tasks", "targets")}
         self._state = loaded.variable("state")
         self._state["recorder"] = os.getpid()
@@ -107,6 +108,7 @@ class Session:
         """
         for ref in self.target.cgroups:
             self._maps["targets"].set(ref.id, 1)
+        self.namespaces.start()
         self.loaded.attach(pins)
         for pid in self._existing():
             self.watch(pid)
@@ -124,6 +126,7 @@ class Session:
         process = procs.read(pid)
         if process is None or process.kernel_thread:
             return
+        self.namespaces.hold(pid)
         path = process.cgroups.get(self.target.hierarchy, "/")
         cgroup = self.tree.id_of(path)
         if self._maps["cgroups"].get(cgroup) is None:
@@ -163,6 +166,7 @@ class Session:
 
     def drain(self) -> int:
         """Move what the rings hold to disk; the number of new rows. Raises the writer's errors, losing nothing."""
+        self.namespaces.turn()
         long, long_slots = self._long.view(1 << 10)
         short, short_slots = self._short.view(1 << 15)
         if not short_slots and not long_slots:
@@ -202,6 +206,7 @@ class Session:
         """Write counts, losses and units as they stand; whether there was anything to write."""
         _, values = self._maps["behaviours"].items()
         losses = self.losses()
+        self.namespaces.release(self.processes())
         self.namer.refresh()
         self.counters.events = int(values["count"].sum())
         self.counters.lost = sum(losses["count"].to_pylist())
@@ -264,6 +269,7 @@ class Session:
         while self.drain_raw():
             pass
         self.checkpoint()
+        self.namespaces.close()
 
     # What the decoder asks
 
@@ -273,22 +279,21 @@ class Session:
         return self.namer.unit_for(cgroup, path.decode(errors="surrogateescape"), pid, started).unit
 
     def _root_of(self, tgid: int, namespace: int) -> Root:
-        """The root of a mount namespace, through a process still in it; where none is left, names stay as given."""
-        if namespace in (0, self._own_namespace):
+        """The root of a mount namespace that is held, or that a watched process is still in; else one that is gone."""
+        if namespace in (0, self.namespaces.own):
             return self._host_root
-        known = self._roots.get(namespace)
-        if known and _mount_namespace(known[0]) == namespace:
-            return known[1]
+        if root := self.namespaces.root(namespace):
+            return root
         for pid in (tgid, self.target.root_pid, *self.processes()):
-            if pid and _mount_namespace(pid) == namespace and not _is_chrooted(pid):
-                self._roots[namespace] = pid, Root(f"/proc/{pid}/root")
-                return self._roots[namespace][1]
+            if pid and namespace_of(pid) == namespace:
+                self.namespaces.hold(pid)
+                return self.namespaces.root(namespace) or Root(None)
         return Root(None)
 
     def processes(self) -> list[int]:
-        """Processes that are watched now, at most 256 of them; some may have ended since."""
+        """Processes that are watched now; some may have ended since."""
         keys, _ = self._maps["tasks"].items()
-        return [int(pid) for pid in keys[:256]]
+        return [int(pid) for pid in keys]
 
     def _process_gone(self, cgroup: int) -> None:
         unit = self._unit_of(cgroup)
@@ -307,22 +312,6 @@ class Session:
             self.on_ready(info)
         elif kind == "MAIN_EXIT":
             info.ended = when
-
-
-def _mount_namespace(pid: int | str) -> int | None:
-    try:
-        return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - follows the magic link
-    except OSError:
-        return None
-
-
-def _is_chrooted(pid: int) -> bool:
-    """Whether the process's root is another than its namespace's: the first line of its mounts is the root then."""
-    try:
-        with open(f"/proc/{pid}/mountinfo", "rb") as mounts:  # noqa: PTH123 - one line of a long file
-            return not any(line.split(b" ", 5)[4] == b"/" for line in mounts)
-    except OSError:
-        return True
 
 
 def _as_json(tables: Tables) -> dict[str, Any]:

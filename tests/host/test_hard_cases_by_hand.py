@@ -43,7 +43,9 @@ def test_a_hard_link_is_a_name_of_its_own(backend: str, recorded: Recorded) -> N
 
 def test_overlay_shows_no_layers(backend: str, recorded: Recorded) -> None:
     seen = counted(recorded("mounts", backend), "copy_up", "open", "truncate", "unlink", "link-to")
-    assert {key: count for key, count in seen.items() if not key[2].startswith("lower/d/")} == {
+    # Mounting it opens `work` inside the kernel, which the hooks see: docs/backend-differences.md.
+    mounting = {("open", "read+directory", "work")} if backend in ("lsm", "fentry") else set()
+    assert {key: count for key, count in seen.items() if not key[2].startswith("lower/d/") and key not in mounting} == {
         ("open", "read", "merged/d/f"): 2,
         ("open", "write+append", "merged/d/f"): 1,
         ("open", "read+write+truncate", "merged/d/g"): 1,

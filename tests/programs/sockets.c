@@ -170,6 +170,26 @@ static void udp(void)
 	close(fd);
 }
 
+/* As many as one call takes, each told. */
+static void many_messages(void)
+{
+	static struct mmsghdr messages[1024];
+	static struct sockaddr_in to[16];
+	struct iovec data = {"x", 1};
+	int fd;
+
+	begin(base, "many_messages");
+	fd = makes(AF_INET, SOCK_DGRAM, 0, "inet", "dgram");
+	for (int i = 0; i < 16; i++)
+		to[i] = four(port + i);
+	for (int i = 0; i < 1024; i++) {
+		messages[i].msg_hdr = (struct msghdr){&to[i % 16], sizeof(*to), &data, 1, NULL, 0, 0};
+		EXPECT("send", .more = about("inet", "dgram", "127.0.0.1", port + i % 16));
+	}
+	MUST(sendmmsg(fd, messages, 1024, 0) == 1024);
+	close(fd);
+}
+
 static void fast_open(void)
 {
 	struct sockaddr_in to = four(port + 7);
@@ -438,6 +458,7 @@ int main(int argc, char **argv)
 	in_progress();
 	in_use();
 	udp();
+	many_messages();
 	fast_open();
 	ipv6();
 	mapped();

@@ -82,6 +82,8 @@ class Boot(pytest.Item):
             "no:cacheprovider",
             "-o",
             "timeout=600",
+            "-o",  # /tmp is in memory: 100,000 files for each back end do not fit
+            "tmp_path_retention_policy=none",
         ]
         guest_run.GuestRun(self, self.kernel, share, environment, [*options, *chosen, *paths]).run()
 

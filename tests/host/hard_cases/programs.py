@@ -85,6 +85,7 @@ CASES = {
         "in_progress",
         "address_in_use",
         "udp",
+        "many_messages",
         "tcp_fast_open",
         "ipv6",
         "ipv4_mapped",
