@@ -4,78 +4,18 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "expect.h"
+#include "execs.h"
 
-static const char *base;
-static char own[4096]; /* this program, as the kernel names it */
-static char noop[4096];
-static char *const no_environment[] = {NULL};
-
-/* Runs `call` in a forked child, which must exec. */
-#define IN_CHILD(call)                            \
-	do {                                      \
-		pid_t child_ = forks();           \
-		if (child_ == 0) {                \
-			call;                     \
-			die(#call);               \
-		}                                 \
-		waits(child_);                    \
-	} while (0)
-
-static void starts(const char *name)
-{
-	begin(base, name);
-}
-
-/* One exec of `path` by the program at `exe`. */
-static void says(const char *path, const char *exe, const char *more)
-{
-	char members[16384];
-
-	snprintf(members, sizeof(members), "%s%s%s", member("exe", exe), more ? "," : "", more ? more : "");
-	EXPECT("exec", .path = path, .resolved = "kernel", .more = members);
-}
-
-/* One exec of a script, by its own name. */
-static void ask(const char *path, const char *more)
-{
-	EXPECT("exec", .path = path, .resolved = "kernel|joined|derived", .more = more);
-}
-
-static void makes_script(const char *name, const char *line)
-{
-	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0755);
-
-	MUST(fd >= 0 && write(fd, line, strlen(line)) == (ssize_t)strlen(line));
-	close(fd);
-	EXPECT("open", "write+create", below("%s", name), .resolved = "kernel", .object = "file");
-}
-
-/* What the kernel itself does to execute a file; an allow-list must hold these too. */
-static void is_opened(const char *name)
-{
-	EXPECT("open", "read", below("%s", name), .resolved = "kernel|derived", .often = true);
-}
-
-static void is_mapped(const char *name)
-{
-	is_opened(name);
-	EXPECT("mmap-exec", .path = below("%s", name), .resolved = "kernel|derived", .often = true);
-}
-
-/* A failed exec may have come as far as opening the file. */
-static void may_be_opened(const char *name)
-{
-	EXPECT("open", "read", below("%s", name), .resolved = "kernel|derived", .optional = true);
-}
+const char *base;
+char own[4096];
+char noop[4096];
+char *const no_environment[] = {NULL};
 
 static void plain(void)
 {
@@ -157,93 +97,6 @@ static void memfd(void)
 	       .object = "anonymous", .more = member("exe", own));
 	close(in);
 	close(fd);
-}
-
-static void script(void)
-{
-	static char line[8192], more[16384];
-	char *const argv[] = {"script", "argument", NULL};
-
-	starts("script");
-	copies(noop, "n");
-	MUST(symlink("n", "link") == 0);
-	EXPECT("symlink", .path = below("link"), .resolved = CHANGED);
-	snprintf(line, sizeof(line), "#!%s -x\n", below("link"));
-	makes_script("script", line);
-	IN_CHILD(execve("./script", argv, no_environment));
-	/* the kernel asks about the script, and about the program that its first line names */
-	snprintf(more, sizeof(more), "%s", member("interpreter", below("n")));
-	ask(below("script"), more);
-	snprintf(more, sizeof(more), "%s", member("script", below("script")));
-	says(below("n"), own, more);
-	is_mapped("n");
-	is_opened("script");
-}
-
-/* By a directory's descriptor, where the kernel knows the script as /dev/fd/N/script. */
-static void at_script(void)
-{
-	static char line[8192], more[16384];
-	char *const argv[] = {"script", NULL};
-	int dir;
-
-	starts("execveat_script");
-	copies(noop, "n");
-	makes_directory("d");
-	snprintf(line, sizeof(line), "#! %s\n", below("n"));
-	makes_script("d/script", line);
-	dir = open("d", O_PATH | O_DIRECTORY);
-	IN_CHILD(syscall(SYS_execveat, dir, "script", argv, no_environment, 0));
-	ask(below("d/script"), NULL);
-	snprintf(more, sizeof(more), "%s", member("script", below("d/script")));
-	says(below("n"), own, more);
-	is_mapped("n");
-	is_opened("d/script");
-	close(dir);
-}
-
-static void nested_script(void)
-{
-	static char line[8192], more[16384];
-	char *const argv[] = {"outer", NULL};
-
-	starts("nested_script");
-	copies(noop, "n");
-	snprintf(line, sizeof(line), "#!%s\n", below("n"));
-	makes_script("inner", line);
-	snprintf(line, sizeof(line), "#!%s\n", below("inner"));
-	makes_script("outer", line);
-	IN_CHILD(execve("outer", argv, no_environment));
-	snprintf(more, sizeof(more), "%s", member("interpreter", below("inner")));
-	ask(below("outer"), more);
-	snprintf(more, sizeof(more), "%s", member("interpreter", below("n")));
-	ask(below("inner"), more);
-	snprintf(more, sizeof(more), "%s", member("script", below("outer")));
-	says(below("n"), own, more);
-	is_mapped("n");
-	is_opened("inner");
-	is_opened("outer");
-}
-
-static void shell(void)
-{
-	static char shell_path[4096], command[PATH_ROOM + 16], copy[PATH_ROOM];
-	pid_t child;
-
-	starts("shell_exec");
-	copies(noop, "n");
-	MUST(realpath("/bin/sh", shell_path));
-	snprintf(copy, sizeof(copy), "%s", below("n"));
-	snprintf(command, sizeof(command), "exec %s", copy); /* no fork: the shell's process becomes the program */
-	child = forks();
-	if (child == 0) {
-		execl("/bin/sh", "sh", "-c", command, NULL);
-		die("sh");
-	}
-	waits(child);
-	says(shell_path, own, NULL);
-	says(copy, shell_path, NULL);
-	is_mapped("n");
 }
 
 static void *execs_in_thread(void *argv)
