@@ -44,7 +44,7 @@ static __always_inline __u32 own_uid(struct task_struct *task)
 
 static __always_inline __u32 own_status(struct task_struct *task)
 {
-	return task->thread_info.status;
+	return bpf_core_field_exists(task->thread_info.status) ? task->thread_info.status : 0; /* x86 alone */
 }
 #else
 static __always_inline struct task_struct *this_task(void)
@@ -64,7 +64,7 @@ static __always_inline __u32 own_uid(struct task_struct *task)
 
 static __always_inline __u32 own_status(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, thread_info.status);
+	return bpf_core_field_exists(task->thread_info.status) ? BPF_CORE_READ(task, thread_info.status) : 0;
 }
 #endif
 

@@ -80,6 +80,7 @@ class Session:
         self._raw = Ring(*self._ring("raw_events"), self.abi.raw_record) if raw else None
         told = self._ring("namespaces")
         self.namespaces = Namespaces(Ring(*told, self.abi.namespace_record), told[0])
+        self.namespaces.start()
         self._maps = {name: loaded.map(name) for name in ("behaviours", "cgroups", "tasks", "targets")}
         self._state = loaded.variable("state")
         self._state["recorder"] = os.getpid()
@@ -108,7 +109,6 @@ class Session:
         """
         for ref in self.target.cgroups:
             self._maps["targets"].set(ref.id, 1)
-        self.namespaces.start()
         self.loaded.attach(pins)
         for pid in self._existing():
             self.watch(pid)

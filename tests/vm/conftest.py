@@ -67,7 +67,7 @@ class Boot(pytest.Item):
             "DISCOVER_GUEST": self.kernel.version,
             "DISCOVER_BACKENDS": os.environ.get("DISCOVER_BACKENDS", BACKENDS),
             "DISCOVER_REPORTS": str(share / "reports.jsonl"),
-            "PYTHONPATH": str(boot.HERE / "guest"),
+            "PYTHONPATH": f"{boot.HERE / 'guest'}:{boot.ROOT / 'tests/host'}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
