@@ -145,6 +145,16 @@ static __always_inline __u16 phase_of(struct task *t)
 	return c ? c->phase : PHASE_START_UP;
 }
 
+/*
+ * The executable of a task that is under watch from here on, while it still is that: an exec shows the new one alone, and
+ * the exec is a deed of the old.
+ */
+static __always_inline void know_executable(struct task *t, struct task_struct *task)
+{
+	if (!t->exe)
+		t->exe = executable_of((__u64)BPF_CORE_READ(task, group_leader, mm, exe_file));
+}
+
 /* The id of the actor that this task is now; 0: it could not be told, which is counted. */
 static __noinline __u64 find_actor(struct task *t, struct task_struct *task)
 {
@@ -154,8 +164,7 @@ static __noinline __u64 find_actor(struct task *t, struct task_struct *task)
 
 	if (!t)
 		return 0;
-	if (!t->exe)
-		t->exe = executable_of((__u64)BPF_CORE_READ(task, group_leader, mm, exe_file));
+	know_executable(t, task);
 	if (!t->parent_exe)
 		t->parent_exe = executable_of((__u64)BPF_CORE_READ(task, group_leader, real_parent, mm, exe_file));
 	key.cgroup = t->cgroup;

@@ -64,6 +64,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	p = bpf_map_lookup_elem(&tasks, &parent_tgid);
 	if (p) {
+		know_executable(p, parent);
 		fresh.exe = p->exe;
 		fresh.parent_exe = p->exe;
 		fresh.mode = p->mode;
@@ -82,6 +83,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (target && !p)
 		fresh.mode = entering_mode(cgroup);
 	fresh.tty = BPF_CORE_READ(child, signal, tty) != 0;
+	know_executable(&fresh, child);
 	watch(tgid, &fresh);
 	if (!p || BPF_CORE_READ(child, nsproxy, mnt_ns) != BPF_CORE_READ(parent, nsproxy, mnt_ns))
 		tell_namespace(child);
@@ -112,6 +114,7 @@ int BPF_PROG(on_attach, struct cgroup *destination, const char *path, struct tas
 	fresh.cgroup = cgroup;
 	fresh.mode = track_host ? MODE_WORKLOAD : entering_mode(cgroup);
 	fresh.tty = BPF_CORE_READ(task, signal, tty) != 0;
+	know_executable(&fresh, task);
 	watch(tgid, &fresh);
 	tell_namespace(task);
 	return 0;

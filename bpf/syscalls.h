@@ -215,8 +215,11 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 			return 0;
 	}
 #endif
-	if (op == CALL_NAMESPACE && result == 0)
+	if (op == CALL_NAMESPACE && result == 0) {
+		know_executable(t, (struct task_struct *)bpf_get_current_task());
 		tell_namespace((struct task_struct *)bpf_get_current_task());
+		return 0;
+	}
 	frame = bpf_map_lookup_elem(&frames, &zero);
 	if (!frame)
 		return 0;

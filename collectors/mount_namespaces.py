@@ -10,23 +10,23 @@ import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
 __all__ = ["HeldNamespaces"]
 
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
-_HELD_MAX = 64
 
 
 class HeldNamespaces:
     """Mount namespaces by number (the inode of ``/proc/PID/ns/mnt``), kept alive until `close`.
 
-    At most 64 are held; which of them most processes were in, over all looks, is the workload's own.
+    At most `most` are held; which of them most processes were in, over all looks, is the workload's own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
         self._held: dict[int, int] = {}
         self._seen: dict[int, int] = {}
 
@@ -43,7 +43,7 @@ class HeldNamespaces:
         try:
             number = os.stat(path).st_ino  # noqa: PTH116 - follows the magic link
             if number not in self._held:
-                if len(self._held) >= _HELD_MAX:
+                if len(self._held) >= self._most:
                     return None
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 number = os.fstat(fd).st_ino  # what was opened, should the process have moved
@@ -83,6 +83,13 @@ class HeldNamespaces:
         if isinstance(answer[0], OSError):
             raise answer[0]
         return answer[0]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._held))
+
+    def let_go(self, number: int) -> None:
+        """Hold one no longer."""
+        os.close(self._held.pop(number))
 
     def close(self) -> None:
         """Let go of all of them."""

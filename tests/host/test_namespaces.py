@@ -44,11 +44,13 @@ def told() -> Told:
 
 @pytest.fixture
 def held(told: Told) -> Iterator[Namespaces]:
+    before = descriptors()
     made = Namespaces(told, told.fd)  # type: ignore[arg-type]
     made.start()
     yield made
     made.close()
-    assert not any(thread.name.startswith(("namespaces", "visitor")) for thread in threading.enumerate())
+    assert descriptors() == before
+    assert not any(thread.name == "namespaces" for thread in threading.enumerate())
 
 
 @pytest.fixture
@@ -144,15 +146,18 @@ def test_the_own_namespace_and_processes_that_have_gone_are_not_held(held: Names
     held.hold(child.pid)
     held.hold(os.getpid())
     assert descriptors() == before
+    assert held.own is not None
     assert held.root(held.own) is None
 
 
 def test_no_more_than_some(
-    held: Namespaces, brief: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+    told: Told, brief: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(namespaces, "_MOST", 1)
+    made = Namespaces(told, told.fd)  # type: ignore[arg-type]
     first, second = brief(), brief("true")
     for child in (first, second):
-        held.hold(child.pid)
-    assert held.root(number_of(first))
-    assert held.root(number_of(second)) is None
+        made.hold(child.pid)
+    assert made.root(number_of(first))
+    assert made.root(number_of(second)) is None
+    made.close()
