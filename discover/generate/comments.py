@@ -118,9 +118,10 @@ def _state(policy_class: PolicyClass, state: ClassState, coverage: Mapping[str, 
     estimate = coverage.get(_CLASS[str(policy_class)])
     if estimate is None or estimate.units < 2:
         return "one unit: how much is still unseen cannot be told"
+    once = f", {estimate.once} of them on one unit alone" if estimate.once else ""
     return (
-        f"{estimate.behaviours} distinct behaviours; "
-        f"one more unit is expected to bring {estimate.new_count:.1f} new ones, before generalising"
+        f"{estimate.behaviours} rules{once}; one more unit is expected to need {estimate.new_count:.1f} more "
+        f"(chance of any: {estimate.new:.0%}, at most {estimate.high:.0%})"
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from discover.decisions import Decisions, MustSee
 from discover.errors import UsageError
 from discover.generate.comments import comments_of, header_of
-from models.coverage import Estimate, by_class
+from discover.generate.pool import learn_all
+from models.coverage import Estimate
 from models.dataset import Dataset
-from models.evidence import Evidence, gather, of_units
-from models.learn import CannotFit, Learned, Options, learn
+from models.evidence import Evidence
+from models.learn import CannotFit, Learned, Options
+from models.learn.estimates import rule_estimates
 from models.policy import (
     KubeArmorHostPolicy,
     KubeArmorPolicy,
@@ -78,25 +80,28 @@ def generate(dataset: Dataset, request: Request | None = None) -> Iterator[Gener
     Raises `UsageError` where a workload is named that is not there.
     """
     request = request or Request()
-    everything = gather(dataset)
     drills = {u["unit"]: set(u["drills"] or ()) for u in dataset.units().to_pylist()}
-    wanted = [e for e in everything if request.workload in (None, e.workload.name, str(e.workload))]
-    if not wanted:
-        have = ", ".join(str(e.workload) for e in everything) or "none"
-        raise UsageError(f"no workload {request.workload!r} in what was recorded", f"there are: {have}")
-    if len(wanted) > 1 and request.name:
-        raise UsageError(
-            f"{len(wanted)} workloads were recorded, and --name names one policy", "add --workload NAME to choose one"
-        )
-    names = _names(wanted, request)
-    for evidence in wanted:
+    taken: set[str] = set()
+    passed: list[str] = []
+
+    def wanted(evidence: Evidence) -> bool:
+        passed.append(str(evidence.workload))
+        return request.workload in (None, evidence.workload.name, str(evidence.workload))
+
+    for evidence, learned in learn_all(dataset, _options(request), wanted):
         done = {d for u in evidence.units for d in drills.get(u, ())}
-        try:
-            learned = learn(evidence, _options(request))
-        except CannotFit as error:
-            yield Refused(evidence, error)
-            continue
-        yield _made(evidence, learned, names[evidence.workload], request, done)
+        if request.name and taken:
+            raise UsageError(
+                "several workloads were recorded, and --name names one policy", "add --workload NAME to choose one"
+            )
+        name = _name(evidence, request, taken)
+        if isinstance(learned, CannotFit):
+            yield Refused(evidence, learned)
+        else:
+            yield _made(evidence, learned, name, request, done)
+    if not taken:
+        have = ", ".join(passed) or "none"
+        raise UsageError(f"no workload {request.workload!r} in what was recorded", f"there are: {have}")
 
 
 def _options(request: Request) -> Options:
@@ -121,7 +126,7 @@ def _made(evidence: Evidence, learned: Learned, name: str, request: Request, dri
         spec = replace(learned.spec, selector=Selector(match_labels=labels))
         metadata = Metadata(name=name, namespace=namespace, annotations=annotations)
         policy = KubeArmorPolicy(metadata=metadata, spec=spec)
-    coverage = by_class(of_units(evidence.behaviours, learned.units), learned.units)
+    coverage = rule_estimates(learned)
     must_see = tuple(request.decisions.must_sees(evidence, drills))
     body = dump_policy(policy, comments_of(learned))
     text = header_of(evidence, learned, coverage, must_see, assumed) + body
@@ -140,20 +145,17 @@ def _labels(evidence: Evidence, request: Request) -> tuple[dict[str, str], list[
     return {"app": label}, [f"no label was recorded: the policy selects app={label} (--label KEY=VALUE says otherwise)"]
 
 
-def _names(wanted: Sequence[Evidence], request: Request) -> dict[object, str]:
-    names: dict[object, str] = {}
-    taken: set[str] = set()
-    for evidence in wanted:
-        workload = evidence.workload
-        base = request.name or _dns_name(workload.name)
-        if base in taken and workload.container:
-            base = _dns_name(f"{workload.name}-{workload.container}")
-        name, number = base, 2
-        while name in taken:
-            name, number = f"{base}-{number}", number + 1
-        taken.add(name)
-        names[workload] = name
-    return names
+def _name(evidence: Evidence, request: Request, taken: set[str]) -> str:
+    """A name that no earlier policy has; `taken` gains it."""
+    workload = evidence.workload
+    base = request.name or _dns_name(workload.name)
+    if base in taken and workload.container:
+        base = _dns_name(f"{workload.name}-{workload.container}")
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}-{number}", number + 1
+    taken.add(name)
+    return name
 
 
 def _dns_name(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from models.learn.choices import Choice
 from models.learn.cover import Cover
@@ -210,9 +211,15 @@ def evidence_of(
         units=tuple(u for place, u in enumerate(units) if bits >> place & 1),
         phases=tuple(sorted(phases)),
         executables=tuple(sorted(exes)),
-        first=min((i.first for i in items if i.first), default=None),
-        last=max((i.last for i in items if i.last), default=None),
+        first=_when(min((i.first for i in items), default=0)),
+        last=_when(max((i.last for i in items), default=0)),
         examples=tuple(sorted(i.path for i in items)[:_EXAMPLES]),
         admits=admits or Admission(),
         note=note,
     )
+
+
+def _when(microseconds: int) -> datetime | None:
+    if not microseconds:
+        return None
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)

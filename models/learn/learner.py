@@ -7,8 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.accesses import Seen, seen_in
 from models.behaviour import Class, Phase
-from models.evidence import Evidence, Seen, accesses, of_units
+from models.evidence import Evidence
 from models.learn.files import file_rules
 from models.learn.others import (
     SECTIONS,
@@ -23,7 +27,7 @@ from models.learn.result import ClassState, Learned, LearnedRule, Options, Outli
 from models.learn.sensitive import Sensitive, is_protected
 from models.learn.stock import Stock
 from models.learn.trie import Item, items_of
-from models.policy.access import FILE_OPS, NETWORK_OPS, Access, Op, PolicyClass
+from models.policy.access import NETWORK_OPS, Access, Op, PolicyClass
 from models.policy.decision import compile  # noqa: A004
 from models.policy.limits import LIMITS, Target, key_count
 from models.policy.model import File, Spec
@@ -41,6 +45,8 @@ _CLASSES = {
 }
 _KUBEARMOR = frozenset({Target.KUBEARMOR_BPFLSM, Target.KUBEARMOR_APPARMOR, Target.PORTABLE})
 _ID = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NO_FILE_RULE = [str(Op.MMAP_EXEC), str(Op.MPROTECT_EXEC), str(Op.SETXATTR)]
+"""Operations on files that no rule judges."""
 _SPRAYED = 500
 """New names that one unit writes in a protected directory before that is worth a warning."""
 _ORDER = ("process", "file", "network", "capabilities")
@@ -54,23 +60,22 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
     """
     options = options or Options()
     sensitive = Sensitive((*options.sensitive, *(p for p in options.refuse if p.startswith("/"))))
-    rows = evidence.behaviours
     leave_out = _phases_left_out(evidence, options)
     units = list(evidence.units)
-    seen = accesses(rows, leave_out=leave_out)
-    apart = [] if options.keep_outliers else outliers(seen, units, sensitive)
+    rows = evidence.distinct(leave_out)
+    items, seen = _parts(rows, units, options)
+    apart = [] if options.keep_outliers else outliers(seen, items, units, sensitive)
     if apart:
         named = {o.unit for o in apart}
         units = [u for u in units if u not in named]
-        seen = accesses(of_units(rows, units), leave_out=leave_out)
-    seen = [s for s in seen if not _refused(s.access, options.refuse)]
+        items, seen = _parts(evidence.distinct(leave_out, units), units, options)
     warnings = [_set_apart(o) for o in apart]
     rules: dict[str, tuple[LearnedRule, ...]] = {}
     for section, make in (("process", process_rules), ("network", network_rules), ("capabilities", capability_rules)):
         found, said = make(seen, units, options.target)
         rules[section] = tuple(found)
         warnings += said
-    classes = _classes(evidence, seen)
+    classes = _classes(evidence, seen, items)
     for policy_class, state in classes.items():
         if state is ClassState.CLOSED:
             rules[str(policy_class)] = closing(str(policy_class))
@@ -78,7 +83,6 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
         if section != "file":
             known = {r.rule for r in rules.get(section, ())}
             rules[section] = (*rules.get(section, ()), *(r for r in decided if r.rule not in known))
-    items = items_of(seen, units)
     if options.target in _KUBEARMOR:
         _name_executables(items, seen, units)
     stock = Stock(evidence.inventory, items, sensitive)
@@ -92,7 +96,7 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
     warnings += _ids(ordered)
     spec = _spec(rules)
     policy = KubeArmorPolicy(metadata=Metadata(name="learned"), spec=spec)
-    warnings += _not_held(policy, seen, options)
+    warnings += _not_held(policy, seen, items, ordered, options)
     return Learned(
         workload=evidence.workload,
         options=options,
@@ -104,6 +108,18 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
         keys=key_count([policy]) if LIMITS[options.target].keys is not None else None,
         spec=spec,
     )
+
+
+def _parts(rows: pa.Table, units: Sequence[str], options: Options) -> tuple[dict[str, Item], list[Seen]]:
+    """The files, and the accesses of the other classes; without what was refused."""
+    kinds, ops = rows["class"], rows["op"]
+    on_files = pc.and_(pc.equal(kinds, str(Class.FILE)), pc.invert(pc.is_in(ops, pa.array(_NO_FILE_RULE))))
+    items = items_of(rows.filter(on_files), units)
+    seen = seen_in(rows.filter(pc.invert(on_files)))
+    if options.refuse:
+        items = {p: i for p, i in items.items() if not _refused(p, options.refuse)}
+        seen = [s for s in seen if not _refused(s.access.path or s.access.capability, options.refuse)]
+    return items, seen
 
 
 def _by_section(additions: Iterable[LearnedRule]) -> dict[str, tuple[LearnedRule, ...]]:
@@ -128,22 +144,19 @@ def _phases_left_out(evidence: Evidence, options: Options) -> tuple[str, ...]:
     return tuple(map(str, out))
 
 
-def _refused(access: Access, patterns: Sequence[str]) -> bool:
-    names = [access.path or access.capability]
-    return any(compile_pattern(p).fullmatch(n) for p in patterns for n in names if n)
+def _refused(name: str, patterns: Sequence[str]) -> bool:
+    return bool(name) and any(compile_pattern(p).fullmatch(name) for p in patterns)
 
 
 def _set_apart(outlier: Outlier) -> str:
     return f"unit {outlier.unit} behaves unlike the others and was not learned from: {'; '.join(outlier.reasons)}"
 
 
-def _classes(evidence: Evidence, seen: Iterable[Seen]) -> dict[PolicyClass, ClassState]:
-    used = set()
+def _classes(evidence: Evidence, seen: Iterable[Seen], items: Mapping[str, Item]) -> dict[PolicyClass, ClassState]:
+    used = {PolicyClass.FILE} if items else set()
     for one in seen:
         if one.access.op is Op.EXEC:
             used.add(PolicyClass.PROCESS)
-        elif one.access.op in FILE_OPS:
-            used.add(PolicyClass.FILE)
         elif one.access.op in NETWORK_OPS:
             used.add(PolicyClass.NETWORK)
         elif one.access.op is Op.CAPABLE:
@@ -172,7 +185,7 @@ def _name_executables(items: dict[str, Item], seen: Iterable[Seen], units: Seque
             item.reads = sum(bit[u] for u in one.units)
             item.count, item.accesses = one.count, 1
             item.phases, item.exes = set(one.phases), {one.access.source}
-            item.first, item.last = one.first, one.last
+            item.first, item.last = (int(t.timestamp() * 1_000_000) for t in (one.first, one.last))
 
 
 def _spec(rules: Mapping[str, Sequence[LearnedRule]]) -> Spec:
@@ -224,15 +237,36 @@ def _copied_up(items: Mapping[str, Item], options: Options) -> list[str]:
     ]
 
 
-def _not_held(policy: KubeArmorPolicy, seen: Iterable[Seen], options: Options) -> list[str]:
-    """What the finished policy would still deny of what was seen, by the target's own decisions."""
+def _not_held(
+    policy: KubeArmorPolicy,
+    seen: Iterable[Seen],
+    items: Mapping[str, Item],
+    rules: Iterable[LearnedRule],
+    options: Options,
+) -> list[str]:
+    """What the finished policy would still deny of what was seen, by the target's own decisions.
+
+    Every access of the other classes is asked; of the files those with a rule of their own, and the first few that a
+    wider rule covers: the rest differ from them in name alone.
+    """
     ruleset = compile([policy], Posture.all("block"), dialect_of(options.target))
+    questions = [(s.access, s.count) for s in seen]
+    paths = {p for r in rules if r.section == "file" for p in (r.evidence.examples or ())}
+    paths |= {r.rule.path for r in rules if r.field == "match_paths" and r.section == "file"}
+    for path in sorted(paths & items.keys()):
+        item = items[path]
+        source = min(item.exes, default="")
+        for reading, used in ((True, item.reads), (False, item.writes)):
+            if used:
+                asked = Access(
+                    op=Op.OPEN, path=path, source=source, read=reading, write=not reading, owner_match=item.owned
+                )
+                questions.append((asked, item.count))
     denied: dict[str, int] = {}
-    for one in seen:
-        access = one.access
+    for access, count in questions:
         if not ruleset.decide(access).allowed:
             name = f"{access.op} {access.path or access.capability or 'socket'}"
-            denied[name] = denied.get(name, 0) + one.count
+            denied[name] = denied.get(name, 0) + count
     return [
         f"{options.target} would deny what was seen, and no rule of it helps: {name} ({count} times)"
         for name, count in sorted(denied.items())

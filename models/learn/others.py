@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from models.evidence import Seen
+from models.accesses import Seen
 from models.learn.result import LearnedRule, RuleEvidence, Why
 from models.learn.sensitive import SHELLS, TOOLS
 from models.learn.shapes import escape

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from models.evidence import Seen
+from models.accesses import Seen
 from models.learn.result import Outlier
 from models.learn.sensitive import SHELLS, TOOLS, Sensitive, is_protected, is_scratch
-from models.learn.trie import writes
-from models.policy.access import FILE_OPS, Op
+from models.learn.trie import Item
+from models.policy.access import Op
 
 __all__ = ["FEWEST", "outliers"]
 
@@ -26,41 +26,38 @@ _THRESHOLD = 10.0
 _REASONS = 8
 
 
-def outliers(seen: Iterable[Seen], units: Sequence[str], sensitive: Sensitive) -> list[Outlier]:
-    """The units whose own behaviour weighs more than the threshold and ten times that of the unit in the middle."""
+def outliers(
+    seen: Iterable[Seen], items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive
+) -> list[Outlier]:
+    """The units whose own behaviour weighs more than the threshold and ten times that of the unit in the middle.
+
+    `seen` are the accesses of other classes than files, `items` the files.
+    """
     if len(units) < FEWEST:
         return []
     own: dict[str, dict[str, float]] = defaultdict(dict)
-    seen = list(seen)
     executed: dict[str, set[str]] = defaultdict(set)
     capable: dict[str, set[str]] = defaultdict(set)
-    touched: dict[str, set[str]] = defaultdict(set)
+    mapped: dict[str, set[str]] = defaultdict(set)
     for one in seen:
         access = one.access
         if access.op is Op.EXEC:
             executed[access.path] |= one.units
         elif access.op is Op.CAPABLE:
             capable[access.capability] |= one.units
-        elif access.op in FILE_OPS or access.op in (Op.MMAP_EXEC, Op.MPROTECT_EXEC):
-            touched[access.path] |= one.units
-    for path, by in executed.items():
+        elif access.op is Op.MMAP_EXEC and is_scratch(access.path.rpartition("/")[0]):
+            mapped[access.path] |= one.units
+    for reason, weight, by in (
+        *((f"executed {p}", _execution(p), by) for p, by in executed.items()),
+        *((f"used the capability {name}", 2.0, by) for name, by in capable.items()),
+        *((f"mapped for execution {p}", 15.0, by) for p, by in mapped.items()),
+    ):
         if len(by) == 1:
-            own[next(iter(by))][f"executed {path}"] = _execution(path)
-    for name, by in capable.items():
-        if len(by) == 1:
-            own[next(iter(by))][f"used the capability {name}"] = 2.0
-    told: set[tuple[str, str]] = set()
-    for one in seen:
-        access = one.access
-        path = access.path
-        if path not in touched or len(touched[path]) > 1 or (path, str(access.op)) in told:
-            continue
-        told.add((path, str(access.op)))
-        unit = next(iter(touched[path]))
-        weight, word = _touch(one, sensitive)
-        if weight:
-            reason = f"{word} {path}"
-            own[unit][reason] = max(weight, own[unit].get(reason, 0.0))
+            own[next(iter(by))][reason] = weight
+    for path, item in items.items():
+        bits = item.units
+        if bits & (bits - 1) == 0 and bits and (weight := _touch(item, path, sensitive)):
+            own[units[bits.bit_length() - 1]][f"{'wrote' if item.writes else 'read'} {path}"] = weight
     return _told(own, units)
 
 
@@ -74,19 +71,12 @@ def _execution(path: str) -> float:
     return 5.0 if name in TOOLS or stem in TOOLS else 3.0
 
 
-def _touch(one: Seen, sensitive: Sensitive) -> tuple[float, str]:
-    access = one.access
-    if access.op is Op.MMAP_EXEC and is_scratch(access.path.rpartition("/")[0]):
-        return 15.0, "mapped for execution"
-    if access.op in (Op.MMAP_EXEC, Op.MPROTECT_EXEC):
-        return 0.0, ""
-    if access.path.startswith("/proc/") and not access.path.endswith("/environ"):
-        return 0.0, ""
-    if sensitive(access.path):
-        return 10.0, "wrote" if writes(one) else "read"
-    if writes(one) and is_protected(access.path.rpartition("/")[0]):
-        return 0.5, "wrote"
-    return 0.0, ""
+def _touch(item: Item, path: str, sensitive: Sensitive) -> float:
+    if path.startswith("/proc/") and not path.endswith("/environ"):
+        return 0.0
+    if sensitive(path):
+        return 10.0
+    return 0.5 if item.writes and is_protected(path.rpartition("/")[0]) else 0.0
 
 
 def _told(own: Mapping[str, Mapping[str, float]], units: Sequence[str]) -> list[Outlier]:

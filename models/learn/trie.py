@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from models.evidence import Seen
-from models.policy.access import FILE_OPS, Op
+import pyarrow as pa
 
-__all__ = ["Item", "Node", "items_of", "merged", "tree_of", "writes"]
+__all__ = ["Item", "Node", "items_of", "merged", "tree_of"]
 
-_KEEPS_OWNER = frozenset({Op.OPEN, Op.TRUNCATE, Op.CHMOD})
+_KEEPS_OWNER = frozenset({"open", "truncate", "chmod"})
 
 
 @dataclass(slots=True)
@@ -27,8 +25,9 @@ class Item:
     accesses: int = 0
     phases: set[str] = field(default_factory=set)
     exes: set[str] = field(default_factory=set)
-    first: datetime | None = None
-    last: datetime | None = None
+    first: int = 0
+    """Microseconds since 1970, as `last`."""
+    last: int = 0
     owned: bool = True
     """Whether each access is known to be the owner's, and none makes a name."""
     overlay: bool = False
@@ -41,23 +40,6 @@ class Item:
         """Units that used it, as bits."""
         return self.reads | self.writes
 
-    def add(self, seen: Seen, bits: int) -> None:
-        """Count one more access in."""
-        if writes(seen):
-            self.writes |= bits
-        else:
-            self.reads |= bits
-        self.count += seen.count
-        self.accesses += 1
-        self.phases |= seen.phases
-        self.exes.add(seen.access.source)
-        self.first = seen.first if self.first is None else min(self.first, seen.first)
-        self.last = seen.last if self.last is None else max(self.last, seen.last)
-        access = seen.access
-        self.owned &= bool(access.owner_match) and access.op in _KEEPS_OWNER and not access.create
-        self.overlay |= access.overlay
-        self.moved |= access.op in (Op.RENAME, Op.RENAME_FROM)
-
     def absorb(self, other: Item) -> None:
         """Take another path's accesses in: both are one name of a slot."""
         self.reads |= other.reads
@@ -66,9 +48,8 @@ class Item:
         self.accesses += other.accesses
         self.phases |= other.phases
         self.exes |= other.exes
-        if other.first is not None and other.last is not None:
-            self.first = other.first if self.first is None else min(self.first, other.first)
-            self.last = other.last if self.last is None else max(self.last, other.last)
+        self.first = min(self.first or other.first, other.first)
+        self.last = max(self.last, other.last)
         self.owned &= other.owned
         self.overlay |= other.overlay
         self.moved |= other.moved
@@ -105,25 +86,50 @@ class Node:
             self.writes += child.writes
 
 
-def writes(seen: Seen) -> bool:
-    """Whether an access changes a file or a name: everything but an open for reading alone."""
-    access = seen.access
-    return access.op is not Op.OPEN or access.write or access.create or access.truncate
+def items_of(rows: pa.Table, units: Sequence[str]) -> dict[str, Item]:
+    """The paths that the file class judges, by path, from distinct rows (`models.accesses.distinct`).
 
-
-def items_of(seen: Iterable[Seen], units: Sequence[str]) -> dict[str, Item]:
-    """The paths that the file class judges, by path. Objects without a path are judged by no rule and left out."""
+    Objects without a path are judged by no rule and left out.
+    """
     bit = {name: 1 << place for place, name in enumerate(units)}
+    known_units: dict[tuple[str, ...], int] = {}
     items: dict[str, Item] = {}
-    for one in seen:
-        access = one.access
-        if access.op not in FILE_OPS or access.op is Op.SETXATTR or not access.path.startswith("/"):
+    names = ("op", "access", "path", "path_raw", "exe", "owner_match", "fs", "phase", "units", "count", "first", "last")
+    for op, access, text, raw, exe, owner, fs, phase, by, count, first, last in zip(
+        *(rows[n].to_pylist() for n in names), strict=True
+    ):
+        path = text if raw is None else raw.decode("utf-8", "surrogateescape")
+        if not path or path[0] != "/":
             continue
-        item = items.get(access.path)
+        key = tuple(by)
+        bits = known_units.get(key)
+        if bits is None:
+            bits = known_units[key] = sum(bit[u] for u in key)
+        item = items.get(path)
         if item is None:
-            item = items[access.path] = Item(access.path)
-        item.add(one, sum(bit[u] for u in one.units))
+            item = items[path] = Item(path)
+            item.first, item.last = first, last
+        elif first < item.first:
+            item.first = first
+        item.last = max(item.last, last)
+        reading = op == "open" and (access in ("read", "read+directory") or not _changes(access))
+        if reading:
+            item.reads |= bits
+        else:
+            item.writes |= bits
+            item.moved |= op == "rename-from"
+        item.count += count
+        item.accesses += 1
+        item.phases.add(phase)
+        item.exes.add(exe)
+        item.owned &= bool(owner) and op in _KEEPS_OWNER and (reading or "create" not in (access or ""))
+        item.overlay |= fs == "overlay"
     return items
+
+
+def _changes(access: str | None) -> bool:
+    parts = (access or "").split("+")
+    return not {"write", "append", "create", "truncate"}.isdisjoint(parts)
 
 
 def tree_of(items: Iterable[Item]) -> Node:

@@ -1,0 +1,33 @@
+"""How much of a workload a learned policy has seen, from the policy itself.
+
+A rule that rests on one unit alone would be missing had that unit not been recorded. So the rules are the species and
+the units the samples of `models.coverage`: names that vary were already made one rule, and do not read as never-ending
+news. It costs nothing; learning again without each unit in turn (`models.completeness`) is the slower, sharper answer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.behaviour import Class
+from models.coverage import Estimate, estimate_pairs
+from models.learn.result import Learned, Why
+
+__all__ = ["rule_estimates"]
+
+_CLASS = {"process": Class.EXEC, "file": Class.FILE, "network": Class.SOCKET, "capabilities": Class.CAPABILITY}
+
+
+def rule_estimates(learned: Learned) -> dict[str, Estimate]:
+    """For each class of behaviour what one more unit is expected to show that the policy has no rule for."""
+    number = {unit: n for n, unit in enumerate(learned.units)}
+    answer = {}
+    for section, name in _CLASS.items():
+        rules = [r for r in learned.rules if r.section == section and r.evidence.why not in (Why.DECIDED, Why.CLOSED)]
+        units = [np.array([number[u] for u in r.evidence.units], np.int64) for r in rules]
+        behaviours = [np.full(len(u), n, np.int64) for n, u in enumerate(units)]
+        empty = np.zeros(0, np.int64)
+        answer[str(name)] = estimate_pairs(
+            np.concatenate([empty, *units]), np.concatenate([empty, *behaviours]), len(learned.units)
+        )
+    return answer
