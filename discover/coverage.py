@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from discover.decisions import Decisions
 from discover.text import printable
 from discover.words import aligned, listed, many, percent, share
-from models.advice import advise
+from models.advice import advise, tags_of
 from models.completeness import AT_MOST, Assessment, ClassCoverage, Learn, Verdict, assess
 from models.coverage import Estimate, estimate_blocks
 from models.dataset import Dataset
@@ -76,16 +77,27 @@ def run(
     dataset: Dataset,
     *,
     learn: Learn | None = None,
-    must_sees: Sequence[tuple[str, bool | None]] = (),
+    decisions: Decisions | None = None,
     at_most: float = AT_MOST,
 ) -> list[Coverage]:
-    """Assess every workload of a dataset."""
+    """Assess every workload of a dataset. `decisions` say what must have been seen."""
     rows = dataset.units().to_pylist(maps_as_pydicts="lossy")
     answer = []
     for evidence in gather(dataset):
         mine = [r for r in rows if r["unit"] in set(evidence.units)]
+        must_sees = must_sees_of(decisions, evidence, mine)
         answer.append(coverage(evidence, learn=learn, units=mine, must_sees=must_sees, at_most=at_most))
     return answer
+
+
+def must_sees_of(
+    decisions: Decisions | None, evidence: Evidence, rows: Iterable[dict[str, Any]]
+) -> list[tuple[str, bool | None]]:
+    """What people decided must be seen, and whether it was."""
+    if decisions is None:
+        return []
+    drills = {t.removeprefix("drill: ").split("=")[0] for r in rows for t in tags_of(r) if t.startswith("drill: ")}
+    return [(m.text, m.met) for m in decisions.must_sees(evidence, drills)]
 
 
 def _blocks(evidence: Evidence, rows: list[dict[str, Any]]) -> Estimate | None:

@@ -77,9 +77,16 @@ def sort_out(named: Sequence[str | Path]) -> Given:
 
 
 def _policy_files(folder: Path) -> list[Path]:
-    """The policy files below a folder; of JSON files only those that hold a policy, since sidecars are JSON too."""
+    """The policy files below a folder; not what `discover generate` and people put beside them."""
     found = (f for f in sorted(folder.rglob("*")) if f.suffix in _SUFFIXES and f.is_file())
-    return [f for f in found if f.suffix != ".json" or '"security.kubearmor.com' in _head(f)]
+    return [f for f in found if not _beside(f)]
+
+
+def _beside(file: Path) -> bool:
+    """Decisions, posture patches, and JSON that holds no policy (the evidence)."""
+    if file.suffix == ".json":
+        return '"security.kubearmor.com' not in _head(file)
+    return file.name == "discover.yaml" or file.stem.endswith(".posture")
 
 
 def _head(file: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 __all__ = ["command"]
@@ -24,6 +26,7 @@ Exit status: 0 every workload is complete, 1 one is not.
 Examples:
   discover coverage recordings/web
   discover coverage recordings/ --at-most 0.1
+  discover coverage recordings/web --decisions policies/discover.yaml
   discover coverage recordings/web --json | jq '.classes.file.curve'
 """
 
@@ -37,17 +40,20 @@ Examples:
     show_default=True,
     help="The chance of something new, by the upper end of its interval, that still counts as complete.",
 )
+@click.option("--decisions", type=click.Path(path_type=Path), help="discover.yaml, for what must have been seen.")
 @click.option("--raw", is_flag=True, help="Judge by distinct accesses, without a learner (quick).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a workload, with every number and curve.")
-def command(dataset: tuple[str, ...], at_most: float, raw: bool, as_json: bool) -> None:
+def command(dataset: tuple[str, ...], at_most: float, decisions: Path | None, raw: bool, as_json: bool) -> None:
     """Assess; see `_HELP`."""
     import discover.coverage as covered  # noqa: PLC0415 - heavy
+    from discover.decisions import read_decisions  # noqa: PLC0415
     from discover.tables import json_line  # noqa: PLC0415
     from models.completeness import Verdict  # noqa: PLC0415
     from models.dataset import open_dataset  # noqa: PLC0415
 
     learn = None if raw else covered.learner()
-    found = covered.run(open_dataset(dataset), learn=learn, at_most=at_most)
+    decided = read_decisions(decisions) if decisions else None
+    found = covered.run(open_dataset(dataset), learn=learn, decisions=decided, at_most=at_most)
     if as_json:
         for one in found:
             click.echo(json_line(covered.as_json(one)))

@@ -8,6 +8,7 @@ COMMANDS = {
     "record": "Record what a workload does.",
     "show": "Show the behaviours of a recording.",
     "coverage": "Say how much of a workload has been seen.",
+    "check": "Check policies for mistakes, and say what to write instead.",
     "simulate": "Say what policies would deny of a recording.",
     "datasets": "List, finish, merge and remove recordings.",
     "generate": "Learn the smallest policy that will not break it.",
