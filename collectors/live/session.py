@@ -69,6 +69,7 @@ class Session:
         self.counters = Counters()
         self.ready: set[str] = set()
         self.on_ready: Callable[[UnitInfo], None] = lambda _: None
+        self.on_rows: Callable[[pa.Table], None] = lambda _: None
         self.tree: Hierarchy = detect().hierarchies[target.hierarchy]
         self._clock = time.time_ns() - time.monotonic_ns()
         self._host_root = Root()
@@ -181,6 +182,7 @@ class Session:
             self.writer.append(rows)
         self._short.advance(short_slots)
         self._long.advance(long_slots)
+        self.on_rows(rows)
         new: int = rows.num_rows
         self.counters.behaviours += new
         return new
@@ -201,6 +203,11 @@ class Session:
     def fill(self) -> float:
         """How full the fullest ring is, 0 to 1."""
         return max(r.fill for r in (self._short, self._long, self._raw) if r is not None)
+
+    def counted(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The keys and counts of the kernel's set as it is now."""
+        _, values = self._maps["behaviours"].items()
+        return values["id"], values["count"]
 
     def checkpoint(self) -> bool:
         """Write counts, losses and units as they stand; whether there was anything to write."""

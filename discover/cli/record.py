@@ -19,12 +19,13 @@ __all__ = ["command"]
 _HELP = """Record what a workload does, into a dataset of Parquet files.
 
 The target is a command to start (after --), or one of --pid, --cgroup, --unit, --container, --pod, --host.
-It ends when the target ends, after --for, or with Ctrl-C.
+It ends when the target ends, after --for, when --until-covered says enough, or with Ctrl-C.
 
 \b
 Examples:
   discover record -- nginx -g 'daemon off;'
   discover record --for 30m --container web -o recordings/web
+  discover record --until-covered --for 2h --container web
   discover record --pod checkout-7d4b9 -n staging --for 1h
   discover record --unit postgresql.service --drill reload,rotate --for 10m
   discover record --resume recordings/web
@@ -47,6 +48,12 @@ def _duration(text: str) -> float:
     return duration(text)
 
 
+def _chance(text: str) -> float:
+    from discover.record.options import chance  # noqa: PLC0415 - heavy
+
+    return chance(text)
+
+
 def _size(text: str) -> int:
     from discover.record.options import ring_size  # noqa: PLC0415 - heavy
 
@@ -59,6 +66,14 @@ def _size(text: str) -> int:
     "-o", "--output", type=click.Path(path_type=Path), help="Folder of the recording; default recordings/NAME-TIME."
 )
 @click.option("--for", "limit", callback=_parsed(_duration), metavar="TIME", help="Stop after 90s, 30m, 1h30m.")
+@click.option(
+    "--until-covered",
+    is_flag=False,
+    flag_value="10%",
+    callback=_parsed(_chance),
+    metavar="[CHANCE]",
+    help="Stop once a while more like those seen shows something new with at most this chance (10% unless told).",
+)
 @click.option("--pid", type=int, help="A process and its descendants.")
 @click.option("--cgroup", help="A cgroup and those below it, as a path.")
 @click.option("--unit", help="A systemd unit.")
@@ -133,8 +148,11 @@ def _options(given: dict[str, Any]) -> Any:
         names = " and ".join([*(f"--{n}" for n in chosen), *(["a command"] if given["argv"] else [])])
         what = f"{names} are given" if names else "no target is given"
         raise UsageError(f"one target is needed, but {what}", "discover record --for 30m -- nginx -g 'daemon off;'")
-    if given["drills"] and given["limit"] is None:
-        raise UsageError("--drill needs --for: drills begin when the time is over", "add --for 2m")
+    if given["drills"] and given["limit"] is None and given["until_covered"] is None:
+        raise UsageError(
+            "--drill needs --for or --until-covered: drills begin when the time is over, or enough was seen",
+            "add --for 2m",
+        )
     fields = {f.name for f in dataclasses.fields(TargetSpec)}
     spec = TargetSpec(command=given["argv"], **{k: v for k, v in given.items() if k in fields - {"command"}})
     return RecordOptions(
@@ -142,6 +160,7 @@ def _options(given: dict[str, Any]) -> Any:
         output=given["output"] or _default_output(given, chosen),
         backend=given["backend"],
         limit=given["limit"],
+        until_covered=given["until_covered"],
         drills=tuple(parse(given["drills"])) if given["drills"] else (),
         raw=given["raw"],
         ready_after=given["ready_after"],

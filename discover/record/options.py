@@ -9,7 +9,7 @@ from pathlib import Path
 from collectors.drills import Drill
 from collectors.target import TargetSpec
 
-__all__ = ["RecordOptions", "duration", "ring_size"]
+__all__ = ["RecordOptions", "chance", "duration", "ring_size"]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -31,6 +31,15 @@ def ring_size(text: str) -> int:
     if size < 4096 or size & (size - 1):
         raise ValueError(f"{text!r} is no ring size; write a power of two of at least 4K, such as 16M")
     return size
+
+
+def chance(text: str) -> float:
+    """0.1 of ``10%`` or ``0.1``; ValueError if it is no chance from 1 % to 50 %."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0.01 <= value <= 0.5:
+        raise ValueError(f"{text!r} is no chance; write one from 1% to 50%, such as 10%")
+    return value
 
 
 @dataclass(frozen=True)

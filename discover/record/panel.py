@@ -54,9 +54,11 @@ class Panel:
 def line(progress: Progress) -> str:
     """Progress as one plain line."""
     c = progress.counters
+    more = f"  coverage: {progress.coverage}" if progress.coverage else ""
+    more += f"  {progress.doing}" if progress.doing else ""
     return (
         f"{_clock(progress.elapsed)}  behaviours {c.behaviours:,}  new in the last minute {progress.fresh:,}  "
-        f"events/s {progress.rate:,.0f}  repeats absorbed {max(c.events - c.behaviours, 0):,}  lost {c.lost:,}"
+        f"events/s {progress.rate:,.0f}  repeats absorbed {max(c.events - c.behaviours, 0):,}  lost {c.lost:,}{more}"
     )
 
 
@@ -83,5 +85,8 @@ def _panel(progress: Progress, limit: float | None) -> object:
     ):
         style = "bold red" if name == "lost" and c.lost else "bold"
         grid.add_row(Text(name, style="dim"), Text(value, style=style))
+    for name, value in (("coverage", progress.coverage), ("now", progress.doing)):
+        if value:
+            grid.add_row(Text(name, style="dim"), Text(value))
     title = Text(f"recording {printable(progress.target)} · {progress.backend} · {_clock(progress.elapsed)}{left}")
     return Box(grid, title=title, title_align="left", subtitle="Ctrl-C ends it", subtitle_align="right", expand=False)

@@ -20,6 +20,7 @@ from collectors.mount_namespaces import HeldNamespaces
 from collectors.target import Target
 from collectors.units import UnitInfo
 from collectors.writer import RecordingWriter
+from discover.record.coverage import SLOT, Coverage
 from discover.record.memory import give_back
 from discover.record.options import RecordOptions
 from models.behaviour import Phase
@@ -44,8 +45,10 @@ class Progress:
     """New behaviours in the last minute."""
     rate: float = 0.0
     """Events a second, over the last interval."""
-    phase: str = ""
-    drill: str = ""
+    coverage: str = ""
+    """How far the unit is that is covered least, with ``--until-covered``."""
+    doing: str = ""
+    """What goes on instead of recording: a drill, or the list of files."""
 
 
 @dataclass
@@ -106,10 +109,14 @@ class Run:
         self._results: list[drilling.DrillResult] = []
         self._drill: threading.Thread | None = None
         self._steady_at: dict[str, float] = {}
-        self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0, "alive": 0.0}
+        self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0, "alive": 0.0, "slot": SLOT}
         self.namespaces = HeldNamespaces()
         self._seen = (0.0, 0)
         session.on_ready = self._ready
+        self.coverage: Coverage | None = None
+        if options.until_covered is not None:
+            self.coverage = Coverage(options.until_covered, self._present)
+            session.on_rows = lambda rows: self.coverage.rows(rows.to_pylist()) if self.coverage else None
 
     def to_the_end(self) -> Outcome:
         """Record until something ends it, then finish the dataset."""
@@ -144,6 +151,10 @@ class Run:
             self._phases(now)
             if reason := self._over(now):
                 return reason
+            if self.coverage and now >= self._next["slot"]:
+                self._next["slot"] = now + SLOT
+                self.coverage.look(*self.session.counted())
+                self.progress.coverage = next((s.why for s in self.coverage.standings()), "nothing runs")
             if now >= self._next["look"] and self.options.inventory:
                 self.namespaces.look(self.session.processes())
                 self._next["look"] = min(2 * now + 0.1, now + 5)
@@ -166,16 +177,26 @@ class Run:
             return "the command ended"
         if self._drill and self._drill.is_alive():
             return ""
-        if self.options.limit is not None and now >= self.options.limit:
+        if reason := self._enough(now):
             if self.options.drills and not self._drill:
                 self._start_drills()
                 return ""
-            return "the time was over"
+            return reason
         if self.target.kind in ("pid", "container", "systemd") and now >= self._next["alive"]:
             self._next["alive"] = now + 0.5
             if not self._alive():
                 return "the target ended"
         return ""
+
+    def _enough(self, now: float) -> str:
+        if self.options.limit is not None and now >= self.options.limit:
+            return "the time was over"
+        if self.coverage and self.coverage.enough():
+            return "the coverage estimate said enough"
+        return ""
+
+    def _present(self) -> list[str]:
+        return [unit.unit for unit in self.session.namer.units() if unit.ended is None]
 
     def _alive(self) -> bool:
         tree = self.session.tree
@@ -236,7 +257,7 @@ class Run:
             self.writer.inventory(table)
 
     def _listing(self, entries: int) -> None:
-        self.progress.phase = f"listing files: {entries:,}"
+        self.progress.doing = f"listing files: {entries:,}"
         self.progress.elapsed = time.monotonic() - self.began
         self.tell(self.progress)
 
