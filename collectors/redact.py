@@ -107,6 +107,7 @@ class Redactor:
         ]
         self._option = rf"(?i)^--?{name}$"
         self._paths = [*_TOKENS, *((p, _PLACE) for p in paths)]
+        self._any_path = "|".join(f"(?:{pattern})" for pattern, _ in self._paths)
         self._keep = "^(?:" + "|".join(keep) + ")$" if keep else ""
         self._seen: dict[tuple[str, ...], list[str]] = {}
 
@@ -159,6 +160,8 @@ class Redactor:
 
     def paths(self, paths: pa.Array) -> pa.Array:
         """Paths as they may be stored; all are returned as they are unless one holds a token."""
+        if not pc.any(pc.match_substring_regex(paths, self._any_path)).as_py():
+            return paths
         for pattern, place in self._paths:
             if pc.any(pc.match_substring_regex(paths, pattern)).as_py():
                 paths = pc.replace_substring_regex(paths, pattern, place)

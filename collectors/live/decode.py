@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from collectors.live.abi import FAMILIES, TYPES, Abi, class_of, object_of, protocol_name
+from collectors.live.bulk import combinations, paths
 from collectors.live.paths import Root
 from models.behaviour import SEGMENT, Access, Object, Operation, Resolution, text_of
 
@@ -26,6 +27,12 @@ __all__ = ["Actor", "Decoder", "Tables", "derived_key"]
 _NESTED = 5  # interpreters that the kernel follows (BINPRM_MAX_RECURSION in fs/exec.c)
 _NO_PATH = 0xFFFF
 _FOLLOWED = {Operation.TRUNCATE, Operation.CHMOD, Operation.CHOWN, Operation.SETXATTR, Operation.EXEC, Operation.OPEN}
+_PLAIN = {
+    *(Operation.OPEN, Operation.MMAP_EXEC, Operation.MPROTECT_EXEC, Operation.TRUNCATE),
+    *(Operation.CHMOD, Operation.CHOWN, Operation.SETXATTR),
+}
+"""What acts on a file that the kernel has resolved: such a row is plain unless its flags say otherwise."""
+_MANY = 256
 _NAMED_BY_KERNEL = {Operation.CONNECT, Operation.BIND, Operation.SEND, Operation.LISTEN, Operation.ACCEPT}
 _CAPABILITIES = [
     "CHOWN",
@@ -124,11 +131,49 @@ class Decoder:
         self._kind = {number: name for name, number in abi.kinds.items()}
         self._loaders: dict[bytes, bytes | None] = {}
         self._rows: dict[str, list[Any]] = {name: [] for name in SEGMENT.names}
+        self._tables: list[pa.Table] = []
+        self._plain_operations = [n for n, op in abi.operations.items() if op in _PLAIN]
+        self._plain_flags = sum(abi.flags[name] for name in ("OWNER", "OWNER_KNOWN"))
         self.fresh = Tables()
         """What was learned since it was last taken: to be stored with the rows, for a recording that is resumed."""
 
     def feed(self, records: np.ndarray[Any, Any]) -> None:
-        """Decode one batch of short or long records, in order."""
+        """Decode one batch of short or long records, in order; those of many plain ones come last."""
+        plain = self._plain(records)
+        if plain.sum() < _MANY:
+            self._feed(records)
+            return
+        self._feed(records[~plain])
+        self._feed_plain(records[plain])
+
+    def _plain(self, records: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Which records follow from a few numbers and the path that the kernel walked."""
+        head = records["head"]
+        end = records.dtype["path"].itemsize
+        kind, flags = head["kind"] == self.abi.kinds["BEHAVIOUR"], head["flags"] & ~np.uint32(self._plain_flags)
+        found: np.ndarray[Any, Any] = (
+            kind & (flags == 0) & np.isin(head["op"], self._plain_operations) & (head["path_at"] < end)
+        )
+        return found
+
+    def _feed_plain(self, records: np.ndarray[Any, Any]) -> None:
+        head = records["head"]
+        texts = paths(records, head["path_at"])
+        if texts is None:  # a name that is no UTF-8 among them
+            self._feed(records)
+            return
+        examples, number = combinations(head)
+        waiting, self._rows = self._rows, {name: [] for name in SEGMENT.names}
+        self._feed(records[examples])
+        table, self._rows = self._take().take(pa.array(number)), waiting
+        when = pa.array((head["when"].astype("i8") + self._clock) // 1000, pa.timestamp("us", tz="UTC"))
+        own = {"key": pa.array(head["id"]), "path": texts, "first_seen": when, "last_seen": when}
+        for name, column in own.items():
+            place = SEGMENT.get_field_index(name)
+            table = table.set_column(place, SEGMENT.field(place), column.cast(SEGMENT.field(place).type))
+        self._tables.append(table)
+
+    def _feed(self, records: np.ndarray[Any, Any]) -> None:
         end = records.dtype["path"].itemsize
         head = records["head"]
         raw = records.tobytes()
@@ -146,6 +191,10 @@ class Decoder:
 
     def take(self) -> pa.Table:
         """The rows decoded since the last call."""
+        tables, self._tables = [self._take(), *self._tables], []
+        return pa.concat_tables(tables).unify_dictionaries() if len(tables) > 1 else tables[0]
+
+    def _take(self) -> pa.Table:
         columns = [pa.array(self._rows[f.name], _plain(f.type)).cast(f.type) for f in SEGMENT]
         self._rows = {name: [] for name in SEGMENT.names}
         return pa.Table.from_arrays(columns, schema=SEGMENT)

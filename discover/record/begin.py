@@ -31,6 +31,7 @@ from models.dataset_layout import read_manifest
 
 __all__ = ["record", "resume"]
 
+_PRIORITY = -10
 BPFFS = Path("/sys/fs/bpf")
 
 
@@ -101,6 +102,7 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
         session = Session(target, loaded, writer, run=run, redact=redactor.argv, raw=options.raw)
         try:
             give_back()
+            _hurry()
             session.start(pins)
             if child:
                 session.watch(child.pid, "RUNTIME_INIT")
@@ -113,6 +115,12 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
             raise
         finally:
             loaded.close()
+
+
+def _hurry() -> None:
+    """Before the workload in the queue for a processor: what waits too long in the ring is lost."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 
 
 def _release(child: Launched) -> None:
@@ -158,5 +166,6 @@ def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = N
     redactor = Redactor.load(Path(rules) if rules else None)
     options = RecordOptions(spec=spec, output=path, limit=limit, raw=bool(manifest["options"].get("stream")))
     with Stop() as stop, RecordingWriter.resume(path, same_counters=True, redact=redactor.segment) as writer:
+        _hurry()
         session = Session(target, loaded, writer, run=manifest["id"], redact=redactor.argv, raw=options.raw)
         return Run(options, target, session, loaded, writer, stop, tell, None).to_the_end()
