@@ -38,9 +38,10 @@ from models.learn.choices import (
     needs,
 )
 from models.learn.result import Why
-from models.learn.sensitive import Sensitive, is_protected
+from models.learn.sensitive import Sensitive, is_protected, is_scratch
 from models.learn.shapes import Group, beside, cluster, escape, well_known
 from models.learn.stock import FORBIDDEN, Stock
+from models.learn.suffixes import fan, suffixed
 from models.learn.trie import Item, Node, merged
 from models.policy.limits import Limits
 
@@ -189,9 +190,12 @@ class Cover:
                 fixed.setdefault(copy, []).append(name)
             else:
                 names.append(name)
-        groups, left = cluster(names)
+        fans = fan([node.children[n] for n in names])
+        in_fan = {n for g in fans for n in g.names}
+        groups, left = cluster(n for n in names if n not in in_fan)
+        more, left = suffixed(left, scratch=is_scratch(place.text))
         special = [Group(p, tuple(sorted(n)), kind, prefix) for (p, kind, prefix), n in sorted(fixed.items())]
-        groups = special + groups
+        groups = special + fans + groups + more
         self._clusters[id(node)] = groups, left
         return groups, left
 

@@ -35,7 +35,8 @@ _HEX = re.compile(r"[0-9a-f]+")
 _HEX_UPPER = re.compile(r"[0-9A-F]+")
 _EPOCH = re.compile(r"1[5-9][0-9]{8}(?:[0-9]{3}){0,3}")
 _CONTAINER_ID = re.compile(r"(|.*[-_])([0-9a-f]{32}|[0-9a-f]{64})(\..*|)")
-_ODD_CAPITAL = re.compile(r"[a-z0-9].*[A-Z].*[a-z0-9]?|[A-Z]{1,}[a-z]+[A-Z]")
+_CAMEL = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[A-Z]?")
+"""Words written as one: ``indexPage``, ``IndexPage``, ``Readme``."""
 _PYTHON = 8
 """Python's tempfile: eight of ``abcdefghijklmnopqrstuvwxyz0123456789_`` (``_RandomNameSequence``)."""
 EXACT = 64
@@ -111,7 +112,7 @@ def _is_odd(value: str) -> bool:
     digits = any(c.isdigit() for c in value)
     if letters and digits:
         return len(value) >= 4
-    return len(value) >= 5 and letters and _ODD_CAPITAL.search(value) is not None and not value[1:].islower()
+    return len(value) >= 5 and not value.islower() and not value.isupper() and not _CAMEL.fullmatch(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +217,22 @@ def _grouped(signature: _Signature, members: list[tuple[str, tuple[str, ...]]]) 
             if not kinds:
                 prefix.append(literal)
             continue
-        shape = _shape(column)
+        start = _word_before(column)
+        shape = _shape([v[len(start) :] for v in column])
         if shape is None:
             return []
-        pieces.append(shape[0])
+        pieces.append(escape(start) + shape[0])
         kinds.append(shape[1])
     names = tuple(sorted(n for n, _ in members))
     return [Group("".join(pieces), names, _kind(kinds), "".join(prefix))]
+
+
+def _word_before(values: Sequence[str]) -> str:
+    """The word that all values of one length begin with: ``tmp`` of ``tmpk3j78x2a``. Three letters are no accident."""
+    if len({len(v) for v in values}) > 1:
+        return ""
+    start = re.match(r"[A-Za-z]*", _common(values))
+    return start[0] if start and len(start[0]) >= 3 and len(values[0]) - len(start[0]) >= 6 else ""
 
 
 def _kind(kinds: Sequence[str]) -> str:
