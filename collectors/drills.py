@@ -262,7 +262,8 @@ def _rotate(subject: Subject, chosen: signal.Signals | None, settle: float) -> t
     process = _handler(subject, number)
     if process is None:
         return False, f"no process of it handles {number.name}; choose another signal with rotate=NAME"
-    logs = [log for member in subject.members() for log in _open_logs(member)]
+    ours = _output_of_this_process()
+    logs = [log for member in subject.members() for log in _open_logs(member) if log.key not in ours]
     moved = {log.key: log for log in logs if log.key and _rename(log)} if logs else {}
     if not moved:
         return False, "none of its open files is a log that could be renamed"
@@ -278,6 +279,16 @@ def _rotate(subject: Subject, chosen: signal.Signals | None, settle: float) -> t
     names = ", ".join(sorted(log.path for log in moved.values()))
     result = f"reopened after {took:.1f} s" if len(fresh) == len(moved) else f"{len(moved) - len(fresh)} not reopened"
     return True, f"renamed {names} to …{next(iter(moved.values())).suffix}, {number.name} to {_who(process)}: {result}"
+
+
+def _output_of_this_process() -> set[tuple[int, int]]:
+    """Device and inode of the recorder's own output: a command that it starts inherits it, and it is no log."""
+    ours = set()
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            facts = os.fstat(descriptor)
+            ours.add((facts.st_dev, facts.st_ino))
+    return ours
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _state(policy_class: PolicyClass, state: ClassState, coverage: Mapping[str, 
         return "one unit: how much is still unseen cannot be told"
     once = f", {estimate.once} of them on one unit alone" if estimate.once else ""
     return (
-        f"{estimate.behaviours} rules{once}; one more unit is expected to need {estimate.new_count:.1f} more "
+        f"{_count(estimate.behaviours, 'rule')}{once}; one more unit is expected to need {estimate.new_count:.1f} more "
         f"(chance of any: {estimate.new:.0%}, at most {estimate.high:.0%})"
     )
 
