@@ -14,6 +14,9 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from models.policy.patterns import compile_pattern
 
 __all__ = ["SHELLS", "TOOLS", "Sensitive", "is_protected", "is_scratch"]
@@ -50,6 +53,7 @@ _PROTECTED = re.compile(
     r"/(?:etc|usr|bin|sbin|lib|lib32|lib64|libx32|boot|root|proc|sys|var/spool/cron|"
     r"(?:var/)?run/secrets|var/lib/dpkg|home/[^/]+/\.[^/]+)(?:/.*)?"
 )
+_MANY = 1000
 _SCRATCH = re.compile(r"/(?:tmp|var/tmp|dev/shm|run|var/run|run/user/\d+)(?:/.*)?")
 SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "busybox", "toybox"})
 _TOOLS = """
@@ -67,12 +71,12 @@ class Sensitive:
     """Says whether a path is sensitive: the built-in list, and what people add (``discover.yaml``)."""
 
     def __init__(self, more: Iterable[str] = ()) -> None:
-        self._more = tuple(more)
-        self._patterns = tuple(compile_pattern(p) for p in (*_SENSITIVE, *self._more))
+        self.more = tuple(more)
+        """The patterns that were added."""
         self._public = tuple(compile_pattern(p) for p in _PUBLIC)
         self._known: dict[str, bool] = {}
         # one expression instead of dozens: most paths match none
-        self._any = re.compile("|".join(f"(?:{p.pattern})" for p in self._patterns))
+        self._any = re.compile("|".join(f"(?:{compile_pattern(p).pattern})" for p in (*_SENSITIVE, *self.more)))
 
     def __call__(self, path: str) -> bool:
         """Whether a path is sensitive."""
@@ -84,13 +88,21 @@ class Sensitive:
         return known
 
     def _is_public(self, path: str) -> bool:
-        if any(compile_pattern(p).fullmatch(path) for p in self._more):
+        if any(compile_pattern(p).fullmatch(path) for p in self.more):
             return False
         return any(p.fullmatch(path) for p in self._public)
 
     def among(self, paths: Sequence[str]) -> list[str]:
         """Those of the paths that are sensitive."""
-        return [p for p in paths if self(p)]
+        if len(paths) < _MANY:
+            return [p for p in paths if self(p)]
+        # a first look by RE2, which is ten times as fast; what it cannot read is asked one by one
+        try:
+            texts = pa.array(paths, pa.string())
+            likely = pc.match_substring_regex(texts, f"^(?:{self._any.pattern})$")
+        except (pa.ArrowInvalid, UnicodeEncodeError):
+            return [p for p in paths if self(p)]
+        return [p for p in texts.filter(likely).to_pylist() if self(p)]
 
 
 @lru_cache(maxsize=1 << 16)

@@ -47,60 +47,88 @@ class Price:
         return self.reading + self.writing if write else self.reading
 
 
+class _Base:
+    """An inventory in order, priced: what all workloads and folds of an image share."""
+
+    def __init__(self, inventory: pa.Table, sensitive: Sensitive) -> None:
+        table = inventory
+        if table.num_rows:
+            kinds = table["object"].cast(pa.string())
+            table = table.filter(pc.invert(pc.is_in(kinds, pa.array(["directory", "symlink"]))))
+        texts = table["path"].to_pylist()
+        for place, raw in enumerate(table["path_raw"].to_pylist()):
+            if raw is not None:
+                texts[place] = raw.decode("utf-8", "surrogateescape")
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        self.paths = [texts[i] for i in order]
+        index = np.asarray(order, np.int64)
+        modes = table["mode"].fill_null(0o644).to_numpy().astype(np.int64)[index]
+        packaged = pc.is_valid(table["package"]).to_numpy(zero_copy_only=False)[index]
+        self.sensitive = frozenset(sensitive.among(self.paths))
+        secret = np.fromiter((p in self.sensitive for p in self.paths), bool, len(self.paths))
+        guarded = np.fromiter((is_protected(p.rpartition("/")[0]) for p in self.paths), bool, len(self.paths))
+        public = np.where(packaged, _PACKAGED, _ORDINARY)
+        reading = np.where(secret, FORBIDDEN, np.where(modes & 0o004, public, _PRIVATE))
+        writing = np.where(secret | guarded, FORBIDDEN, _WRITABLE)
+        self.reading = np.concatenate([[0.0], np.cumsum(reading)])
+        self.writing = np.concatenate([[0.0], np.cumsum(writing)])
+
+    @cached_property
+    def children(self) -> dict[str, list[int]]:
+        """Positions of the files of each directory."""
+        below: dict[str, list[int]] = defaultdict(list)
+        for place, path in enumerate(self.paths):
+            below[path.rpartition("/")[0] or "/"].append(place)
+        return below
+
+    def range(self, directory: str) -> tuple[int, int]:
+        """Where the files below a directory begin and end."""
+        if directory in ("", "/"):
+            return 0, len(self.paths)
+        # "0" follows "/" in the order of characters
+        return bisect_left(self.paths, directory + "/"), bisect_left(self.paths, directory + "0")
+
+
+_bases: list[tuple[pa.Table, tuple[str, ...], _Base]] = []
+"""The last few, since learning without each unit in turn asks for the same one again and again."""
+
+
+def _base(inventory: pa.Table, sensitive: Sensitive) -> _Base:
+    for table, more, base in _bases:
+        if table is inventory and more == sensitive.more:
+            return base
+    made = _Base(inventory, sensitive)
+    _bases[:] = [*_bases[-3:], (inventory, sensitive.more, made)]
+    return made
+
+
 class Stock:
     """The files of a workload's inventory that it was not seen to use."""
 
     def __init__(self, inventory: pa.Table, seen: Iterable[str], sensitive: Sensitive) -> None:
-        self.sensitive = sensitive
         self.known = inventory.num_rows > 0
-        self._table = inventory
+        self._base = _base(inventory, sensitive)
         self._seen = frozenset(seen)
         self._prices: dict[tuple[str, str], Price] = {}
 
     @cached_property
-    def _paths(self) -> list[str]:
-        return self._sorted[0]
+    def _used(self) -> list[int]:
+        """Positions of the files that were used: no rule admits them newly."""
+        paths = self._base.paths
+        places = ((bisect_left(paths, p), p) for p in self._seen)
+        return sorted(i for i, p in places if i < len(paths) and paths[i] == p)
 
-    @cached_property
-    def _sorted(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Paths in order, and the running sums of their prices for reading and for writing."""
-        table = self._table
-        kinds = table["object"].cast(pa.string()) if self.known else None
-        if kinds is not None:
-            table = table.filter(pc.invert(pc.is_in(kinds, pa.array(["directory", "symlink"]))))
-        raw = table["path_raw"].to_pylist()
-        rows = []
-        packages = pc.is_valid(table["package"]).to_pylist()
-        for path, bytes_, mode, packaged in zip(
-            table["path"].to_pylist(), raw, table["mode"].to_pylist(), packages, strict=True
-        ):
-            name = bytes_.decode("utf-8", "surrogateescape") if bytes_ is not None else path
-            if name not in self._seen:
-                rows.append((name, mode if mode is not None else 0o644, packaged))
-        rows.sort()
-        reading = np.empty(len(rows) + 1)
-        writing = np.empty(len(rows) + 1)
-        reading[0] = writing[0] = 0.0
-        for place, (name, mode, packaged) in enumerate(rows, 1):
-            if self.sensitive(name):
-                reading[place] = writing[place] = FORBIDDEN
-            else:
-                reading[place] = (_PACKAGED if packaged else _ORDINARY) if mode & 0o004 else _PRIVATE
-                writing[place] = FORBIDDEN if is_protected(name.rpartition("/")[0]) else _WRITABLE
-        return [r[0] for r in rows], np.cumsum(reading), np.cumsum(writing)
+    def _sum(self, places: Iterable[int]) -> Price:
+        return self._sum_all([i for i in places if self._base.paths[i] not in self._seen])
 
-    @cached_property
-    def _children(self) -> dict[str, list[int]]:
-        below: dict[str, list[int]] = defaultdict(list)
-        for place, path in enumerate(self._paths):
-            below[path.rpartition("/")[0] or "/"].append(place)
-        return below
-
-    def _range(self, directory: str) -> tuple[int, int]:
-        if directory == "/":
-            return 0, len(self._paths)
-        # "0" follows "/" in the order of characters
-        return bisect_left(self._paths, directory + "/"), bisect_left(self._paths, directory + "0")
+    def _sum_all(self, places: list[int]) -> Price:
+        index = np.asarray(places, np.int64)
+        reading, writing = self._base.reading, self._base.writing
+        return Price(
+            len(index),
+            float((reading[index + 1] - reading[index]).sum()),
+            float((writing[index + 1] - writing[index]).sum()),
+        )
 
     def directory(self, directory: str) -> Price:
         """A rule on the direct children of a directory (no slash at its end, but for the root)."""
@@ -123,43 +151,41 @@ class Stock:
     def _price(self, kind: str, value: str) -> Price:
         if kind == "tree" and value in ("", "/"):
             # dearer than /proc, which a target without patterns may have to allow
-            return Price(len(self._paths) if self.known else 0, 100 * FORBIDDEN, 100 * FORBIDDEN, self.known)
+            return Price(len(self._base.paths), 100 * FORBIDDEN, 100 * FORBIDDEN, self.known)
         if pseudo := _pseudo(kind, value):
             return pseudo
         if not self.known:
             return _guess(kind, value)
-        _, reading, writing = self._sorted
         if kind == "tree":
-            begin, end = self._range(value)
-            return Price(end - begin, float(reading[end] - reading[begin]), float(writing[end] - writing[begin]))
-        places = self._matching(value) if kind == "pattern" else self._children.get(value, [])
-        index = np.asarray(places, np.int64)
-        return Price(
-            len(places),
-            float((reading[index + 1] - reading[index]).sum()),
-            float((writing[index + 1] - writing[index]).sum()),
-        )
+            begin, end = self._base.range(value)
+            used = self._sum_all(self._used[bisect_left(self._used, begin) : bisect_left(self._used, end)])
+            reading, writing = self._base.reading, self._base.writing
+            return Price(
+                end - begin - used.existing,
+                float(reading[end] - reading[begin]) - used.reading,
+                float(writing[end] - writing[begin]) - used.writing,
+            )
+        return self._sum(self._matching(value) if kind == "pattern" else self._base.children.get(value, []))
 
     def _matching(self, pattern: str) -> list[int]:
         expression = compile_pattern(pattern)
         prefix = literal_prefix(pattern)
-        begin = bisect_left(self._paths, prefix)
-        end = bisect_left(self._paths, prefix[:-1] + chr(ord(prefix[-1]) + 1)) if prefix else len(self._paths)
-        return [i for i in range(begin, end) if expression.fullmatch(self._paths[i])]
+        paths = self._base.paths
+        begin = bisect_left(paths, prefix)
+        end = bisect_left(paths, prefix[:-1] + chr(ord(prefix[-1]) + 1)) if prefix else len(paths)
+        return [i for i in range(begin, end) if expression.fullmatch(paths[i])]
 
     def admission(self, kind: str, value: str) -> Admission:
         """What a rule of a kind (``directory``, ``tree``, ``pattern``) newly admits, for people."""
         if kind == "tree":
-            begin, end = self._range(value)
-            places = list(range(begin, end))
-        elif kind == "directory":
-            places = self._children.get(value, [])
+            begin, end = self._base.range(value)
+            places: Iterable[int] = range(begin, end)
         else:
-            places = self._matching(value)
-        names = [self._paths[i] for i in places]
+            places = self._matching(value) if kind == "pattern" else self._base.children.get(value, [])
+        names = [p for i in places if (p := self._base.paths[i]) not in self._seen]
         return Admission(
             existing=len(names),
-            sensitive=tuple(self.sensitive.among(names)[:10]),
+            sensitive=tuple(n for n in names if n in self._base.sensitive)[:10],
             examples=tuple(names[:_NAMED]),
             known=self.known and not value.startswith(_PSEUDO),
         )
@@ -167,8 +193,9 @@ class Stock:
     def exists(self, directory: str, name: str) -> bool:
         """Whether a file of that name exists there and was not used."""
         path = f"{directory.rstrip('/')}/{name}"
-        at = bisect_left(self._paths, path)
-        return at < len(self._paths) and self._paths[at] == path
+        paths = self._base.paths
+        at = bisect_left(paths, path)
+        return at < len(paths) and paths[at] == path and path not in self._seen
 
 
 def _pseudo(kind: str, value: str) -> Price | None:
