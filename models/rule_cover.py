@@ -54,6 +54,8 @@ def path_covers(wide: Rule, narrow: Rule) -> bool:
     if wide.match == narrow.match and wide.value == narrow.value:
         return wide.recursive or not narrow.recursive
     if wide.match == "dir":
+        if narrow.match == "path" and narrow.value + "/" == wide.value:
+            return True  # the directory itself
         if narrow.match == "execname":
             return wide.value == "/" and wide.recursive
         if narrow.match == "pattern":

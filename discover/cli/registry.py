@@ -9,6 +9,8 @@ COMMANDS = {
     "show": "Show the behaviours of a recording.",
     "coverage": "Say how much of a workload has been seen.",
     "check": "Check policies for mistakes, and say what to write instead.",
+    "explain": "Say why a rule is there.",
+    "diff": "Say what changed between two policies or recordings.",
     "simulate": "Say what policies would deny of a recording.",
     "datasets": "List, finish, merge and remove recordings.",
     "generate": "Learn the smallest policy that will not break it.",
