@@ -35,6 +35,7 @@ _TARGETS = ("discover", "kubearmor-bpflsm", "kubearmor-apparmor", "portable")
     show_default=True,
     help="For the namespace's posture patch.",
 )
+@click.option("--max-file-rules", type=click.IntRange(1), help="Fewer, wider file rules: at most so many.")
 @click.option("--include-sessions", is_flag=True, help="Learn from people's exec sessions in the container too.")
 @click.option("--keep-outliers", is_flag=True, help="Learn from units that behave unlike the others too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a workload instead of the policy.")
@@ -48,6 +49,7 @@ def command(
     labels: tuple[str, ...],
     decisions: Path | None,
     posture: str,
+    max_file_rules: int | None,
     include_sessions: bool,
     keep_outliers: bool,
     as_json: bool,
@@ -85,7 +87,12 @@ def command(
         beside = Path() if output is None else output if folder else output.parent
         decisions = beside / FILE_NAME if (beside / FILE_NAME).is_file() else None
     request = Request(
-        Options(target=Target(target), sessions=include_sessions, keep_outliers=keep_outliers),
+        Options(
+            target=Target(target),
+            sessions=include_sessions,
+            keep_outliers=keep_outliers,
+            max_file_rules=max_file_rules,
+        ),
         workload,
         name,
         namespace,

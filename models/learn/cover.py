@@ -254,7 +254,7 @@ class Cover:
             if not novelty.earned or (write and is_protected(place.text)):
                 continue
             pattern = place.slot(f"*.{escape(ending)}").text
-            cost = RULE + _OPEN[Why.NAMES][write] + self.stock.pattern(pattern).of(write=write)
+            cost = RULE + self.pressure + _OPEN[Why.NAMES][write] + self.stock.pattern(pattern).of(write=write)
             literal = sum(self._plan(c, place.below(c.name), below, direct).cost for c in members)
             if cost < literal + novelty.cost:
                 choice = Choice("pattern", pattern, write, Why.NAMES, [i for c in members for i in c.paths])

@@ -11,7 +11,7 @@ from models.learn.cover import Cover
 from models.learn.result import Admission, CannotFit, LearnedRule, Options, RuleEvidence, Why
 from models.learn.sensitive import Sensitive
 from models.learn.stock import FORBIDDEN, Stock
-from models.learn.trie import Item, Node, tree_of
+from models.learn.trie import Item, tree_of
 from models.policy.limits import LIMITS, Target, key_count
 from models.policy.model import File, FileDirectory, FilePath, FilePattern, Source, Spec
 from models.policy.policy import KubeArmorPolicy, Metadata
@@ -53,9 +53,31 @@ def file_rules(
         cover = Cover(stock, sensitive, len(units), options.denial_weight, limits, pressure)
         return cover.choose(root)
 
+    def keys(some: Iterable[Choice]) -> int:
+        spec = replace(rest, file=_section([*(_model(c, ()) for c in some), *(r.rule for r in additions)]))
+        return key_count([KubeArmorPolicy(metadata=Metadata(name="x"), spec=spec)])
+
     choices = choose(0.0)
     if limits.keys is not None:
-        choices = _fitted(choose, choices, rest, limits.keys, options, root, additions)
+        fitted = _fitted(choose, choices, keys, limits.keys)
+        if fitted is None:
+            needed = keys(choices)
+            raise CannotFit(
+                f"{options.target} holds {limits.keys} rule keys in a container, and this workload needs {needed}",
+                Target.DISCOVER,
+                [f"{root.uses} paths were used; even the widest rules that are fit to be allowed need more keys"],
+            )
+        choices = fitted
+    if options.max_file_rules is not None:
+        fewer = _fitted(choose, choices, len, options.max_file_rules)
+        if fewer is None or any(_price(stock, c) >= FORBIDDEN and not c.value.startswith("/proc") for c in fewer):
+            raise CannotFit(
+                f"no {options.max_file_rules} file rules hold what was used without admitting sensitive files",
+                options.target,
+                [f"{root.uses} paths were used; they take {len(choices)} rules as they are"],
+                "allow more of them: --max-file-rules N",
+            )
+        choices = fewer
     rules, warnings, forbidden = [], [], []
     for choice in choices:
         price = _price(stock, choice)
@@ -96,43 +118,27 @@ def _why_not(choice: Choice) -> str:
 
 
 def _fitted(
-    choose: Callable[[float], list[Choice]],
-    choices: list[Choice],
-    rest: Spec,
-    keys: int,
-    options: Options,
-    root: Node,
-    additions: Sequence[LearnedRule],
-) -> list[Choice]:
-    """The choices under the least pressure that keeps the whole policy within the target's keys."""
-
-    def cost(some: Iterable[Choice]) -> int:
-        spec = replace(rest, file=_section([*(_model(c, ()) for c in some), *(r.rule for r in additions)]))
-        return key_count([KubeArmorPolicy(metadata=Metadata(name="x"), spec=spec)])
-
-    needed = cost(choices)
-    if needed <= keys:
+    choose: Callable[[float], list[Choice]], choices: list[Choice], cost: Callable[[list[Choice]], int], most: int
+) -> list[Choice] | None:
+    """The choices under the least pressure at which they cost no more than `most`; None where they never do."""
+    if cost(choices) <= most:
         return choices
     low, high = 0.0, 0.05
     best: list[Choice] | None = None
     while high <= _HIGHEST:
         tried = choose(high)
-        if cost(tried) <= keys:
+        if cost(tried) <= most:
             best = tried
             break
         low, high = high, high * 3
     if best is None:
-        raise CannotFit(
-            f"{options.target} holds {keys} rule keys in a container, and this workload needs {needed}",
-            Target.DISCOVER,
-            [f"{root.uses} paths were used; even the widest rules that are fit to be allowed need more keys"],
-        )
+        return None
     for _ in range(_STEPS):
         if high - low < low * 0.05:
             break
         middle = (low + high) / 2
         tried = choose(middle)
-        if cost(tried) <= keys:
+        if cost(tried) <= most:
             best, high = tried, middle
         else:
             low = middle

@@ -33,6 +33,7 @@ from models.policy.posture import Posture
 
 __all__ = ["SECTIONS", "Gathered", "capability_rules", "closing", "dialect_of", "network_rules", "process_rules"]
 
+_STARTING = frozenset({"start-up", "runtime-init"})
 _UNITS = 3
 """Units that have to agree before a rule says from where."""
 _WORDS = ("tcp", "udp", "icmp", "icmpv6", "sctp", "raw", "stream", "dgram", "seqpacket", "rdm", "dccp", "packet", "all")
@@ -117,6 +118,9 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
         origin = tuple(Source(path=s) for s in sorted(parents)) if tool and known and path not in parents else ()
         note = "a shell" if name in SHELLS else "a script" if path in scripts else ""
         evidence = found.evidence(note=note)
+        if name in SHELLS and target is not Target.DISCOVER and found.phases <= _STARTING:
+            later = f"{target} cannot tell that from an intruder's shell later"
+            warnings.append(f"{path} ran only while the workload started, and {later}")
         if _is_path(path):
             rules.append(LearnedRule("process", "match_paths", ProcessPath(path=path, from_source=origin), evidence))
         elif LIMITS[target].patterns:

@@ -130,6 +130,8 @@ class Options:
     """Patterns of paths, executables, protocols and capabilities that no rule may admit, whatever was seen."""
     additions: tuple[LearnedRule, ...] = ()
     """Rules that people decided to have, whatever was seen."""
+    max_file_rules: int | None = None
+    """Fewer, wider file rules for people who have to read them: the least wide that keep to this number."""
     denial_weight: float = 25.0
     """What one expected denial per unit costs, in existing files newly admitted."""
 
@@ -162,8 +164,8 @@ class CannotFit(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, nearest: Target, reasons: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, nearest: Target, reasons: Sequence[str] = (), hint: str = "") -> None:
         super().__init__(message)
         self.nearest = nearest
         self.reasons = tuple(reasons)
-        self.hint = f"--target {nearest} can hold it"
+        self.hint = hint or f"--target {nearest} can hold it"
