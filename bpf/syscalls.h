@@ -164,9 +164,15 @@ static __always_inline bool hooks_leave(__u8 op)
 }
 #endif
 
-/* Names and mounts may lead elsewhere from here on. Of every task, watched or not. */
-static __always_inline bool moves_names(__u8 op)
+/*
+ * Names and mounts may lead elsewhere once such a call has worked, and a directory that is removed leaves its place in
+ * memory to another. Of every task, watched or not. The third argument is in one register for programs of both kinds; in
+ * unlink(), which has none, it is chance, and an epoch too many does no harm.
+ */
+static __always_inline bool moves_names(__u8 op, struct pt_regs *regs)
 {
+	if (op == OP_UNLINK)
+		return third_argument(regs) & AT_REMOVEDIR;
 	return op == CALL_RENAME || op == OP_RMDIR || op == CALL_MOUNTS || op == CALL_NAMESPACE;
 }
 
@@ -189,7 +195,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long result)
 	op_compat = calls_compat[number].op;
 	if (!op && !op_compat)
 		return 0;
-	if (result == 0 && (moves_names(op) || moves_names(op_compat)))
+	if (result == 0 && (moves_names(op, regs) || moves_names(op_compat, regs)))
 		__sync_fetch_and_add(&state.epoch, 1);
 	task = this_task();
 	t = watched_process(own_tgid(task));

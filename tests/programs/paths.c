@@ -18,6 +18,7 @@ int main(int argc, char **argv)
 	rename_exchange();
 	hard_links();
 	reused_inode();
+	removed_directory();
 	same_name_anew();
 	tmpfile_();
 	unlinked();

@@ -18,6 +18,7 @@ void rename_kinds(void);
 void rename_exchange(void);
 void hard_links(void);
 void reused_inode(void);
+void removed_directory(void);
 void same_name_anew(void);
 void tmpfile_(void);
 void unlinked(void);

@@ -119,6 +119,25 @@ void reused_inode(void)
 	note("reused", second.st_ino == first.st_ino ? "true" : "false"); /* tmpfs never does */
 }
 
+/* As `rm -r` does it: the next directory may get the memory of the last, and its file the inode number. */
+void removed_directory(void)
+{
+	char name[32], file[64];
+
+	begin(base, "removed_directory");
+	for (int i = 0; i < 64; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		snprintf(file, sizeof(file), "d%d/f", i);
+		makes_directory(name);
+		makes_file(file);
+		MUST(unlink(file) == 0);
+		EXPECT("unlink", .path = below("%s", file), .resolved = CHANGED);
+		MUST(unlinkat(AT_FDCWD, name, AT_REMOVEDIR) == 0);
+		EXPECT("rmdir", .path = below("%s", name), .resolved = CHANGED);
+		usleep(2000); /* memory is given back a moment later */
+	}
+}
+
 void same_name_anew(void)
 {
 	begin(base, "same_name_anew");

@@ -18,6 +18,7 @@ CASES = {
         "rename_exchange",
         "hard_links",
         "reused_inode",
+        "removed_directory",
         "same_name_anew",
         "tmpfile",
         "unlinked",
