@@ -155,6 +155,7 @@ def _row(made: Generated, files: Any) -> dict[str, object]:
         "expected_new": {c: e.new_count if e.units > 1 else None for c, e in made.coverage.items()},
         "existing_admitted": sum(r.evidence.admits.existing for r in learned.rules),
         "sensitive_admitted": sorted({p for r in learned.rules for p in r.evidence.admits.sensitive}),
+        "kinds": [{"units": list(k.units), "only": list(k.only)} for k in made.kinds],
         "outliers": [{"unit": o.unit, "score": o.score, "reasons": list(o.reasons)} for o in learned.outliers],
         "lost": dict(made.evidence.lost),
         "must_see": [{"what": m.text, "met": m.met} for m in made.must_see],

@@ -8,6 +8,7 @@ from discover.decisions import MustSee
 from models.coverage import Estimate
 from models.evidence import Evidence
 from models.learn import ClassState, Learned, LearnedRule, RuleEvidence, Why
+from models.learn.kinds import Kind
 from models.learn.sidecar import places
 from models.policy import PolicyClass, printable
 
@@ -88,6 +89,7 @@ def header_of(
     coverage: Mapping[str, Estimate],
     must_see: Iterable[MustSee],
     assumed: Iterable[str],
+    kinds: Sequence[Kind] = (),
 ) -> str:
     """The head of the file: what was recorded, how much of it is known, and what a person has to look at."""
     units = _count(len(learned.units), "unit")
@@ -96,6 +98,9 @@ def header_of(
         lines.append(f"image {image} {digest}".rstrip())
     if evidence.recordings:
         lines.append(f"recordings {_some(list(evidence.recordings), 4)}")
+    if len(kinds) > 1:
+        told = (f"{len(k.units)}" + (f" (they alone: {_some(k.only, 2)})" if k.only else "") for k in kinds)
+        lines.append(f"{len(kinds)} kinds of unit, and the policy holds for all: {', '.join(told)}")
     for policy_class, state in learned.classes.items():
         lines.append(f"{policy_class}: {_state(policy_class, state, coverage)}")
     lost = ", ".join(f"{n} {cause}" for cause, n in sorted(evidence.lost.items()) if n)

@@ -15,6 +15,7 @@ from models.dataset import Dataset
 from models.evidence import Evidence
 from models.learn import CannotFit, Learned, Options
 from models.learn.estimates import rule_estimates
+from models.learn.kinds import Kind, kinds
 from models.policy import (
     KubeArmorHostPolicy,
     KubeArmorPolicy,
@@ -62,6 +63,8 @@ class Generated:
     must_see: tuple[MustSee, ...]
     assumed: tuple[str, ...]
     """What was taken for granted, a sentence each."""
+    kinds: tuple[Kind, ...]
+    """Units that work alike; empty with fewer than four."""
     text: str
     """The policy as YAML, with comments."""
 
@@ -128,9 +131,10 @@ def _made(evidence: Evidence, learned: Learned, name: str, request: Request, dri
         policy = KubeArmorPolicy(metadata=metadata, spec=spec)
     coverage = rule_estimates(learned)
     must_see = tuple(request.decisions.must_sees(evidence, drills))
+    alike = kinds(learned)
     body = dump_policy(policy, comments_of(learned))
-    text = header_of(evidence, learned, coverage, must_see, assumed) + body
-    return Generated(evidence, learned, policy, coverage, must_see, tuple(assumed), text)
+    text = header_of(evidence, learned, coverage, must_see, assumed, alike) + body
+    return Generated(evidence, learned, policy, coverage, must_see, tuple(assumed), alike, text)
 
 
 def _labels(evidence: Evidence, request: Request) -> tuple[dict[str, str], list[str]]:
