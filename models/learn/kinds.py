@@ -1,7 +1,8 @@
 """Replicas that work alike: a primary and its standbys are two kinds of one workload, and one policy holds for both.
 
-The units are clustered by the rules that they need (hierarchical, average linkage on Jaccard distances, by scikit-learn),
-so that names which vary from run to run set nothing apart. Kinds are told to people; the policy is learned from all.
+The units are clustered by the rules that they need (hierarchical, average linkage on Jaccard distances, by
+scikit-learn), so that names which vary from run to run set nothing apart. Kinds are told to people; the policy is
+learned from all.
 """
 
 from __future__ import annotations
