@@ -123,7 +123,7 @@ def command(**given: Any) -> None:
     from discover.record.begin import record, resume  # noqa: PLC0415
     from discover.record.panel import Panel  # noqa: PLC0415
 
-    panel = Panel(quiet=given["quiet"], limit=given["limit"])
+    panel = Panel(quiet=given["quiet"], limit=given["limit"], covered=given["until_covered"] is not None)
     if given["resumed"]:
         with panel:
             outcome = resume(given["resumed"], panel.show, given["limit"])

@@ -17,7 +17,7 @@ from collectors.mount_namespaces import HeldNamespaces
 from collectors.target import Target
 from models import dataset_layout as layout
 
-__all__ = ["MACHINE_ENTRIES", "inventories", "observed_paths"]
+__all__ = ["MACHINE_ENTRIES", "directories_not_read", "inventories", "observed_paths"]
 
 MACHINE_ENTRIES = 400_000
 """Entries at most of a file system that is the machine's own; a container's may have a million."""
@@ -78,6 +78,12 @@ def _table(
         )
     finally:
         os.close(root)
+
+
+def directories_not_read(table: pa.Table) -> int:
+    """How many directories of an inventory are there by name alone."""
+    closed = pc.and_(pc.equal(table["object"].cast(pa.string()), "directory"), pc.is_null(table["size"]))
+    return int(pc.sum(closed).as_py() or 0)
 
 
 def observed_paths(recording: Path) -> set[bytes]:

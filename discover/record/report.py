@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from typing import Any
 
 from discover.record.run import NOT_ASKED, Outcome
 
 __all__ = ["as_json", "lines"]
+
+_ENDS = {"stop": signal.SIGTERM, "crash": signal.SIGSEGV}
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -25,6 +28,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "exit_status": outcome.exit_status,
         "drilled": outcome.drilled,
         "not_drilled": outcome.not_drilled,
+        "files": outcome.files,
     }
 
 
@@ -33,22 +37,44 @@ def lines(outcome: Outcome) -> list[str]:
     c = outcome.counters
     where = shlex.quote(str(outcome.path))
     text = [f"recorded {c.behaviours:,} behaviours from {c.events:,} events into {where} ({outcome.ended_by})"]
-    text += [f"back end {outcome.backend}"]
+    text += [_row("back end", outcome.backend)]
     if outcome.exit_status:
-        how = f"status {outcome.exit_status}" if outcome.exit_status > 0 else f"signal {-outcome.exit_status}"
-        text.append(f"the command ended with {how}")
+        text.append(_row("command", _how_it_ended(outcome)))
     lost: dict[str, int] = {}
     for row in outcome.losses:
         lost[row["cause"]] = lost.get(row["cause"], 0) + row["count"]
-    text.append("lost    " + (", ".join(f"{n:,} {cause}" for cause, n in sorted(lost.items())) or "nothing"))
+    text.append(_row("lost", ", ".join(f"{n:,} {cause}" for cause, n in sorted(lost.items())) or "nothing"))
+    if lost.get("ring-full"):
+        text.append(_row("hint:", "new behaviours came faster than they could be written; --ring-size 128M holds more"))
     unwatched = [f"{name} ({state['note']})" for name, state in outcome.watched.items() if state["state"] != "watched"]
     if unwatched:
-        text.append("unwatched  " + "; ".join(unwatched))
+        text.append(_row("unwatched", "; ".join(unwatched)))
+    if outcome.files:
+        unread = f", {outcome.files['not_read']:,} directories by name alone" if outcome.files["not_read"] else ""
+        text.append(_row("files", f"{outcome.files['listed']:,} that exist{unread}"))
     if outcome.drilled:
-        text.append("drilled  " + ", ".join(outcome.drilled))
+        text.append(_row("drilled", ", ".join(outcome.drilled)))
     unasked = [name for name, why in outcome.not_drilled.items() if why == NOT_ASKED]
     if unasked:
-        text.append(f"not drilled  {', '.join(unasked)}: what trouble makes it do is not in here (--drill)")
-    text += [f"not drilled  {name}: {why}" for name, why in outcome.not_drilled.items() if why != NOT_ASKED]
-    text.append(f"next    discover show {where} --summary")
+        text.append(_row("not drilled", f"{', '.join(unasked)}: what trouble makes it do is not in here (--drill)"))
+    text += [_row("not drilled", f"{name}: {why}") for name, why in outcome.not_drilled.items() if why != NOT_ASKED]
+    text.append(_row("next", f"discover show {where} --summary"))
     return text
+
+
+def _row(name: str, value: str) -> str:
+    return f"{name:<12}{value}"
+
+
+def _how_it_ended(outcome: Outcome) -> str:
+    status = outcome.exit_status or 0
+    if status > 0:
+        return f"ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    if outcome.stopped and status in (-signal.SIGTERM, -signal.SIGKILL):
+        return f"stopped by the recorder ({name})"
+    drill = next((d for d, number in _ENDS.items() if number == -status and d in outcome.drilled), None)
+    return f"ended with {name}" + (f", as the drill {drill} had it" if drill else "")

@@ -48,7 +48,7 @@ class Progress:
     coverage: str = ""
     """How far the unit is that is covered least, with ``--until-covered``."""
     doing: str = ""
-    """What goes on instead of recording: a drill, or the list of files."""
+    """What goes on: starting up, steady, drills, the list of files."""
 
 
 @dataclass
@@ -64,6 +64,10 @@ class Outcome:
     exit_status: int | None = None
     drilled: list[str] = field(default_factory=list)
     not_drilled: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
+    """Whether the recorder told the command to stop."""
+    files: dict[str, int] = field(default_factory=dict)
+    """Of the inventory: `listed`, and the directories that were `not_read`."""
     refusals: list[str] = field(default_factory=list)
 
 
@@ -107,6 +111,8 @@ class Run:
         self.progress = Progress(target.describe(), loaded.backend.name, session.counters)
         self._recent: list[tuple[float, int]] = []
         self._results: list[drilling.DrillResult] = []
+        self._stopped = False
+        self._files: dict[str, int] = {}
         self._drill: threading.Thread | None = None
         self._steady_at: dict[str, float] = {}
         self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0, "alive": 0.0, "slot": SLOT}
@@ -139,6 +145,8 @@ class Run:
             exit_status=self.child.status if self.child else None,
             drilled=[r.name for r in self._results if r.done],
             not_drilled={n: why if n in asked else NOT_ASKED for n, why in missing.items()},
+            stopped=self._stopped,
+            files=self._files,
             refusals=[f"{r.backend}: {r.reason.splitlines()[0]}" for r in self.loaded.refusals],
         )
 
@@ -165,6 +173,7 @@ class Run:
                     give_back()
                 self._next["checkpoint"] = now + (_CHECKPOINT if now > _CHECKPOINT else 2.0)
             if now >= self._next["tell"]:
+                self.progress.doing = self._doing()
                 self.tell(self.progress)
                 self._next["tell"] = now + 0.25
             busy = rows > 256 or streamed > 4096 or self.session.fill > 0.05
@@ -187,6 +196,19 @@ class Run:
             if not self._alive():
                 return "the target ended"
         return ""
+
+    def _doing(self) -> str:
+        if self._drill and self._drill.is_alive():
+            return "drills: " + ", ".join(drill.name for drill in self.options.drills)
+        units = [unit.unit for unit in self.session.namer.units() if unit.ended is None]
+        if not units:
+            return "nothing of it runs"
+        starting = len(set(units) - self.session.ready)
+        return (
+            ("starting up" if len(units) == 1 else f"{starting} of {len(units)} units start up")
+            if starting
+            else "steady"
+        )
 
     def _enough(self, now: float) -> str:
         if self.options.limit is not None and now >= self.options.limit:
@@ -236,6 +258,9 @@ class Run:
             return
         for unit in self.session.namer.units():
             self.session.set_phase(unit.unit, Phase.SHUTDOWN)
+        self.progress.doing = "waiting for the command to stop"
+        self.tell(self.progress)
+        self._stopped = True
         self.child.send(signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
         while self.child.poll() is None:
@@ -248,13 +273,15 @@ class Run:
     def _inventory(self) -> None:
         if not self.options.inventory:
             return
-        from discover.record.inventory import inventories  # noqa: PLC0415 - only at the end
+        from discover.record.inventory import directories_not_read, inventories  # noqa: PLC0415 - only at the end
 
         if self.child and self.namespaces.usual() is None:  # over before it was looked at
             self.namespaces.look([os.getpid()])
         who = [unit.identity for unit in self.session.namer.units()]
         for table in inventories(self.target, who, self.namespaces, self.options.output, self._listing):
             self.writer.inventory(table)
+            found = {"listed": table.num_rows, "not_read": directories_not_read(table)}
+            self._files = {name: self._files.get(name, 0) + count for name, count in found.items()}
 
     def _listing(self, entries: int) -> None:
         self.progress.doing = f"listing files: {entries:,}"
