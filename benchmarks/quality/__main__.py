@@ -1,7 +1,8 @@
 """Measures how well policies are learned; see docs/quality.md.
 
     python -m benchmarks.quality                      everything but the scale
-    python -m benchmarks.quality --quick              every fourth unit, no loads: under a minute
+    python -m benchmarks.quality --quick              every fourth unit, no loads, nothing synthetic: a minute
+    python -m benchmarks.quality --only poisoned --only slots
     python -m benchmarks.quality --dataset nginx --target discover --method learned --verbose
     python -m benchmarks.quality --json > quality.json
 
@@ -21,6 +22,7 @@ from benchmarks.quality import report, verdicts
 from benchmarks.quality.folds import Fold, Result, folds, merged, run
 from benchmarks.quality.material import DATASETS
 from benchmarks.quality.methods import METHODS
+from benchmarks.quality.synthetic import MEASURES
 from models.dataset import DatasetError
 from models.policy import Target
 
@@ -37,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--method", action="append", choices=METHODS, help="only this one; repeatable")
     made.add_argument("--quick", action="store_true", help="every fourth unit held out, and no loads")
     made.add_argument("--json", action="store_true", help="everything as JSON")
+    made.add_argument("--only", action="append", choices=("folds", *MEASURES), help="only this measure; repeatable")
     made.add_argument("--verbose", action="store_true", help="also some of what was denied and admitted")
     made.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     return made
@@ -61,13 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     methods = options.method or list(METHODS)
     targets = [Target(t) for t in options.target or Target]
+    narrowed = options.dataset or options.target or options.method or options.quick
+    wanted = options.only or (["folds"] if narrowed else ["folds", *MEASURES])
     try:
-        tasks = [f for name in options.dataset or (*DATASETS, *APART) for f in folds(name, quick=options.quick)]
+        names = (options.dataset or (*DATASETS, *APART)) if "folds" in wanted else ()
+        tasks = [f for name in names for f in folds(name, quick=options.quick)]
     except DatasetError as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
         return 3
     results = merged(progress(run(tasks, methods, targets, options.jobs), tasks))
     found = verdicts.bars(results)
+    for name in wanted:
+        if name in MEASURES:
+            print(f"measure: {name}", file=sys.stderr)
+            found += MEASURES[name]()
     names = sorted({d for d, _, _ in results}, key=[*DATASETS, *APART].index)
     compared = [c for t in targets for n in names if (c := verdicts.compare(results, n, t)) is not None]
     if options.json:
@@ -89,7 +99,7 @@ def text(
     verbose: bool,
 ) -> None:
     """Print the tables."""
-    for target in targets:
+    for target in targets if results else ():
         print(f"## {target}\n\n{report.method_table(results, target)}\n")
     if compared:
         print(f"## Against the baselines\n\n{report.comparison_table(compared)}\n")
