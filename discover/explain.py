@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,12 @@ def explain(policy_file: Path, asked: str = "", dataset: Dataset | None = None, 
         source = "computed from the recordings"
     else:
         evidence, units, source = _beside(policy_file, policies)
-    explained = tuple(Explained(p.name, r, evidence.get((p.name, r.where))) for p, r in chosen)
+    listed_names: dict[tuple[str, str], list[str]] = {}
+    for p, r in everything:
+        listed_names.setdefault((p.name, r.where), []).append(r.value)
+    # a rule that lists several names is one rule, with one evidence
+    first = {(p.name, r.where): replace(r, value=",".join(listed_names[p.name, r.where])) for p, r in chosen}
+    explained = tuple(Explained(key[0], r, evidence.get(key)) for key, r in first.items())
     return Answer(explained, units, source, dataset is not None, tuple(decisions), notes)
 
 
@@ -286,10 +291,12 @@ def _rule_lines(one: Explained, answer: Answer) -> Iterator[str]:
         if evidence.first and evidence.last:
             yield f"  between      {evidence.first:%Y-%m-%d %H:%M:%S} and {evidence.last:%Y-%m-%d %H:%M:%S}"
         yield f"  for example  {listed(evidence.examples, 5)}"
-    elif evidence.why is not Why.DECIDED:
+    elif evidence.why not in (Why.DECIDED, Why.CLOSED):
         yield "  seen         never: nothing that was recorded needs it"
     admits = evidence.admits
-    if not admits.known:
+    if one.rule.section not in ("process", "file") or one.rule.action is Action.BLOCK:
+        pass  # it admits no file
+    elif not admits.known:
         yield "  admits       nobody knows what else exists there: no inventory was taken"
     else:
         more = f", as {listed(admits.examples, 3)}" if admits.examples else ""

@@ -7,6 +7,7 @@ files is a folder of policies.
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,22 +77,13 @@ def sort_out(named: Sequence[str | Path]) -> Given:
     return Given(tuple(files), tuple(datasets))
 
 
+_POLICY = re.compile(r"""kind["']?\s*:\s*["']?KubeArmor|security\.kubearmor\.com/""")
+
+
 def _policy_files(folder: Path) -> list[Path]:
-    """The policy files below a folder; not what `discover generate` and people put beside them."""
+    """The files below a folder that hold policies; others lie there too: posture patches, evidence, kustomizations."""
     found = (f for f in sorted(folder.rglob("*")) if f.suffix in _SUFFIXES and f.is_file())
-    return [f for f in found if not _beside(f)]
-
-
-def _beside(file: Path) -> bool:
-    """Decisions, posture patches, and JSON that holds no policy (the evidence)."""
-    if file.suffix == ".json":
-        return '"security.kubearmor.com' not in _head(file)
-    return file.name == "discover.yaml" or file.stem.endswith(".posture")
-
-
-def _head(file: Path) -> str:
-    with file.open(encoding="utf-8", errors="replace") as text:
-        return text.read(4096)
+    return [f for f in found if _POLICY.search(f.read_text(encoding="utf-8", errors="replace"))]
 
 
 def read_policy_files(files: Iterable[Path]) -> dict[Path, list[Policy]]:

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from models.behaviour import Phase
 from models.evidence import Seen
 from models.learn.result import Admission, RuleEvidence, Why
 from models.learn.sensitive import Sensitive
-from models.policy import Access, Decision, Dialect, Op, Policy, Posture, Rule, Ruleset, compile, rules  # noqa: A004
+from models.policy import Access, Action, Decision, Dialect, Op, Policy, Posture, Rule, Ruleset, compile, rules  # noqa: A004
 
 __all__ = ["Attributed", "attribute", "decide_path", "evidence_of"]
 
 Key = tuple[str, str]
 """(policy, field path)."""
 _EXAMPLES = 5
+_START = frozenset({str(Phase.RUNTIME_INIT)})
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ def attribute(policies: Sequence[Policy], seen: Iterable[Seen]) -> Attributed:
     for one in seen:
         decision = ruleset.decide(one.access)
         if decision.rule is not None:
+            if decision.rule.action is Action.BLOCK and one.phases == _START:
+                continue  # the runtime's own, which is not judged
             answer.seen[decision.rule.policy, decision.rule.where].append(one)
         elif not decision.allowed:
             answer.unlisted.append(one)

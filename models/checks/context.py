@@ -75,6 +75,12 @@ class Context:
     explained: frozenset[tuple[str, str]] = frozenset()
     """(policy, field path) of rules whose evidence lies beside the policy."""
 
+    @cached_property
+    def is_known(self) -> bool:
+        """Whether it is known what the workload does: from recordings, or from the evidence beside every allow-list."""
+        listing = {r.policy for r in self.rules if r.action is Action.ALLOW}
+        return bool(self.evidence) or (bool(listing) and listing <= {name for name, _ in self.explained})
+
     @property
     def kubearmor(self) -> bool:
         """Whether KubeArmor's BPF-LSM enforcer is to decide."""

@@ -15,25 +15,32 @@ def dead_rule(context: Context) -> Iterator[Mistake]:
     """A rule that never decides, or adds nothing to a wider one."""
     written = context.written
     lost: set[tuple[str, str, str]] = set()
-    if isinstance(written, WrittenRuleset):
+    if isinstance(written, WrittenRuleset) and not context.kubearmor:  # KubeArmor takes the last: `last-wins`
         for conflict in written.conflicts:
             loser, winner = conflict.loses, conflict.wins
             lost.add((loser.policy, loser.where, loser.value))
-            message = f"{loser.action} {loser.value} never takes effect: {_name(winner)} blocks the same" + (
-                ", whatever their order" if not context.kubearmor else "; KubeArmor takes the one applied last"
-            )
+            message = f"{loser.action} {loser.value} never takes effect: {_name(winner)} blocks the same, in any order"
             yield context.mistake("dead-rule", Severity.WARNING, loser, message, "keep one of the two")
     rules = [r for r in context.rules if r.section in ("process", "file", "network", "capabilities")]
+    wide = [n for n, r in enumerate(rules) if r.match in ("dir", "pattern", "execname") or r.value.lower() == "all"]
+    same_value: dict[tuple[str, str, str], list[int]] = {}
+    for n, rule in enumerate(rules):
+        same_value.setdefault(_object(rule), []).append(n)
     for index, rule in enumerate(rules):
         if (rule.policy, rule.where, rule.value) in lost:
             continue
-        wider = next((w for n, w in enumerate(rules) if _makes_superfluous(rules, w, n, rule, index)), None)
+        candidates = dict.fromkeys([*same_value[_object(rule)], *wide])
+        wider = next((rules[n] for n in candidates if _makes_superfluous(rules, rules[n], n, rule, index)), None)
         if wider is not None:
             same = covers(rule, wider)
             message = f"{rule.action} {rule.value} adds nothing: {_name(wider)} " + (
                 "says the same" if same else f"({wider.value}) has all of it"
             )
             yield context.mistake("dead-rule", Severity.NOTE, rule, message, "leave it out")
+
+
+def _object(rule: Rule) -> tuple[str, str, str]:
+    return rule.section, rule.match, rule.value.lower() if rule.match == "protocol" else rule.value
 
 
 def _name(rule: Rule) -> str:

@@ -1,6 +1,7 @@
 """``needs-…``: what nearly every program needs, or a well-known one, and an allow-list does not have.
 
-Only for policies without a recording: with one, what is missing is known (``breaks-workload``), and nothing is guessed.
+Only for policies without a recording and without the evidence of one: with it, what is missing is known, and nothing is
+guessed.
 """
 
 # ruff: noqa: S108 - names of places, nothing is made there
@@ -153,7 +154,7 @@ def _opens(path: str, *, write: bool) -> Access:
 
 def needs(context: Context) -> Iterator[Mistake]:
     """What nearly every program opens."""
-    if context.evidence or not context.is_list(PolicyClass.FILE):
+    if context.is_known or not context.is_list(PolicyClass.FILE):
         return
     for need in NEEDS:
         missing = [p for p in need.paths if context.denies(_opens(p, write=need.write))]
@@ -171,7 +172,7 @@ def _only(corrected: Mapping[str, Any], missing: list[str]) -> dict[str, Any]:
 
 def software(context: Context) -> Iterator[Mistake]:
     """``needs-of-software``: what a program that everybody knows does at its start and later."""
-    if context.evidence or not context.is_list(PolicyClass.FILE):
+    if context.is_known or not context.is_list(PolicyClass.FILE):
         return
     named = {r.value.rpartition("/")[2]: r for r in reversed(context.of("process", Action.ALLOW))}
     for name, habits in SOFTWARE.items():
@@ -188,7 +189,7 @@ def dns_udp(context: Context) -> Iterator[Mistake]:
     if not context.is_list(PolicyClass.NETWORK):
         return
     asks = [s for s in context.seen if s.access.protocol == 17]
-    if context.evidence and not asks:
+    if context.is_known and not asks:
         return
     if context.denies(Access(op=Op.SOCKET, type=2, protocol=17)):
         yield Mistake(

@@ -20,7 +20,7 @@ def exec_probe(context: Context) -> Iterator[Mistake]:
     if not denied:
         return
     phases = {p for s in context.seen for p in s.phases}
-    unprobed = bool(context.evidence) and Phase.PROBE not in phases
+    unprobed = context.is_known and Phase.PROBE not in phases
     paths = [a.path for a in denied if a.path]
     sockets = [f"a {'unix' if a.type == 1 else 'netlink'} socket" for a in denied if not a.path]
     parts = []

@@ -161,6 +161,9 @@ def test_an_allow_list_of_files_without_what_programs_need() -> None:
     assert not general & ids(found(policy(**allow(EVERYTHING))))
     assert not general & ids(found(policy(file={"matchPaths": [{"path": "/srv/a", "action": "Block"}]})))
     assert not general & ids(run(recorded([row("u", "open", path="/srv/a")], (bare,))))  # a recording knows
+    explained = frozenset({("p", "spec.file.matchPaths[0]")})
+    assert not general & ids(found(bare, explained=explained))
+    assert one(found(bare, explained=explained), "exec-probe").severity is Severity.NOTE
     musl = policy(**allow({"dir": "/lib/"}))
     assert "needs-libraries" not in ids(found(musl))
     some = one(found(policy(**allow({"path": "/etc/hosts"}))), "needs-names")
@@ -281,6 +284,8 @@ def test_executables_without_files_and_tcp_to_anywhere() -> None:
 def test_rules_that_another_makes_dead(items: list[dict[str, Any]], dead: list[int]) -> None:
     policies = [policy(f"p{n}", **allow(item)) for n, item in enumerate(items)]
     named = {m.policy for m in found(*policies, target=DISCOVER) if m.id == "dead-rule"}
+    for mistake in found(*policies):
+        assert (mistake.id, mistake.severity) != ("dead-rule", Severity.WARNING)  # KubeArmor: `last-wins`
     assert named == {f"p{n}" for n in dead}
 
 
@@ -409,9 +414,9 @@ def test_policies_for_different_workloads_are_checked_apart(tmp_path: Path) -> N
     rules = {"a": allow({"path": "/x"}), "b": {"file": {"matchPaths": [{"path": "/x", "action": "Block"}]}}}
     texts = [yaml.safe_dump(policy(n, labels={"app": n}, **spec).to_document()) for n, spec in rules.items()]
     file.write_text("---\n".join(texts))
-    assert "dead-rule" not in {f.mistake.id for f in check([file]).findings}
+    assert "last-wins" not in {f.mistake.id for f in check([file]).findings}
     file.write_text("---\n".join(texts).replace("app: b", "app: a"))
-    assert "dead-rule" in {f.mistake.id for f in check([file]).findings}
+    assert "last-wins" in {f.mistake.id for f in check([file]).findings}
 
 
 def test_one_rule_covers_another() -> None:

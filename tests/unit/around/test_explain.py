@@ -141,3 +141,14 @@ def test_names_of_workloads_do_not_reach_the_terminal(tmp_path: Path) -> None:
     (rule,) = rules(rules_)
     answer = Answer((Explained("p", rule, found["p", rule.where]),), 1, "here")
     assert "\x1b" not in "".join(as_lines(answer, whole=True))
+
+
+def test_a_rule_that_lists_several_names_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    listed = {"matchCapabilities": [{"capability": "net_raw,sys_admin", "action": "Block"}]}
+    file.write_text(dump_policy(policy(labels={"app": "x"}, capabilities=listed)))
+    (one,) = explain(file, "sys_admin", open_dataset(DATASETS / "redis")).explained
+    assert one.rule.value == "net_raw,sys_admin"
+    assert one.evidence is not None
+    assert one.evidence.units == tuple(sorted(open_dataset(DATASETS / "redis").units()["unit"].to_pylist()))
+    assert one.evidence.examples == ("sys_admin",)

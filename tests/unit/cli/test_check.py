@@ -53,7 +53,8 @@ def test_against_a_recording_a_learned_policy_has_no_error(discover: Run, tmp_pa
     assert told.returncode == 0, told.stdout + told.stderr
     assert "0 errors" in told.stdout
     alone = discover("check", made.parent, "--json")
-    assert "no-evidence" not in alone.stdout  # its evidence lies beside it
+    assert alone.returncode == 0, alone.stdout  # its evidence lies beside it: nothing is guessed
+    assert "no-evidence" not in alone.stdout
     nothing = discover("check", data)
     assert nothing.returncode == 2
     assert "no policy was named" in nothing.stderr

@@ -38,6 +38,8 @@ def test_a_folder_of_policies_several_documents_and_json(discover: Run, tmp_path
     folder.mkdir(parents=True)
     write(folder / "x.yaml", ("a", "web", OPEN), ("b", "web", EXECS))
     (folder / "x.evidence.json").write_text("{}")
+    (folder / "kustomization.yaml").write_text("resources: [x.yaml]\n")
+    (folder / "x.posture.yaml").write_text("metadata: {annotations: {kubearmor-file-posture: audit}}\n")
     told = discover("simulate", folder.parent, NGINX, "--target", "kubearmor-bpflsm", "--json")
     assert told.returncode == 0, told.stderr
     (line,) = map(json.loads, told.stdout.splitlines())
