@@ -5,6 +5,7 @@
     python -m benchmarks.quality --only poisoned --only slots
     python -m benchmarks.quality --dataset nginx --target discover --method learned --verbose
     python -m benchmarks.quality --json > quality.json
+    python -m benchmarks.quality --scale              20 M rows, 300 workloads, against DuckDB's group-by
 
 Tables go to standard output, progress to standard error. Exit codes: 0 every bar is met, 1 one is not, 2 usage,
 3 a dataset cannot be read.
@@ -15,13 +16,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from benchmarks.quality import report, verdicts
 from benchmarks.quality.folds import Fold, Result, folds, merged, run
 from benchmarks.quality.material import DATASETS
 from benchmarks.quality.methods import METHODS
+from benchmarks.quality.scale.measure import measure
+from benchmarks.quality.scale.recording import WORKLOADS
 from benchmarks.quality.synthetic import MEASURES
 from models.dataset import DatasetError
 from models.policy import Target
@@ -40,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="every fourth unit held out, and no loads")
     made.add_argument("--json", action="store_true", help="everything as JSON")
     made.add_argument("--only", action="append", choices=("folds", *MEASURES), help="only this measure; repeatable")
+    made.add_argument("--scale", action="store_true", help="20 M rows of 300 workloads instead: minutes, 1 GB of disk")
+    made.add_argument("--workloads", type=int, default=WORKLOADS, help="of --scale (default %(default)s)")
+    made.add_argument("--scratch", type=Path, help="where --scale writes (default: the temporary directory)")
     made.add_argument("--verbose", action="store_true", help="also some of what was denied and admitted")
     made.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     return made
@@ -62,6 +70,8 @@ def progress(results: Iterator[list[Result]], tasks: Sequence[Fold]) -> Iterator
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; see the module's text."""
     options = parser().parse_args(arguments)
+    if options.scale:
+        return scaled(options)
     methods = options.method or list(METHODS)
     targets = [Target(t) for t in options.target or Target]
     narrowed = options.dataset or options.target or options.method or options.quick
@@ -87,6 +97,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print()
     else:
         text(results, targets, found, compared, verbose=options.verbose)
+    return 1 if verdicts.failed(found) else 0
+
+
+def scaled(options: argparse.Namespace) -> int:
+    """The measure of scale, by itself."""
+    if options.workloads < 4:
+        print("error: --workloads takes at least 4: a quarter of them is measured too", file=sys.stderr)
+        return 2
+    scratch = options.scratch or Path(tempfile.gettempdir())
+    points, found = measure(scratch, options.workloads, lambda line: print(line, file=sys.stderr))
+    if options.json:
+        json.dump({"points": [vars(p) for p in points], "bars": [vars(b) for b in found]}, sys.stdout, indent=1)
+        print()
+    else:
+        print(f"## Scale\n\n{report.bar_table(found)}")
     return 1 if verdicts.failed(found) else 0
 
 
