@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.quality.baselines.grants import Grant, Kind, assemble
@@ -86,6 +86,7 @@ GRANTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(names=st.sets(PATHS, max_size=30), wanted=st.lists(GRANTS, min_size=1, max_size=6))
 def test_the_index_counts_what_asking_about_every_file_counts(names: set[str], wanted: list[Grant]) -> None:
     have = material(USED, [{"path": n, "mode": 0o644} for n in sorted(names)])
