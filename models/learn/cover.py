@@ -41,7 +41,7 @@ from models.learn.result import Why
 from models.learn.sensitive import Sensitive, is_protected, is_scratch
 from models.learn.shapes import Group, beside, cluster, escape, well_known
 from models.learn.stock import FORBIDDEN, Stock
-from models.learn.suffixes import fan, suffixed
+from models.learn.suffixes import fan, generations, suffixed
 from models.learn.trie import Item, Node, merged
 from models.policy.limits import Limits
 
@@ -194,8 +194,11 @@ class Cover:
         in_fan = {n for g in fans for n in g.names}
         groups, left = cluster(n for n in names if n not in in_fan)
         more, left = suffixed(left, scratch=is_scratch(place.text))
+        counts = generations([node.children[n] for n in left])
+        counted = {n for g in counts for n in g.names}
+        left = [n for n in left if n not in counted]
         special = [Group(p, tuple(sorted(n)), kind, prefix) for (p, kind, prefix), n in sorted(fixed.items())]
-        groups = special + fans + groups + more
+        groups = special + fans + groups + more + counts
         self._clusters[id(node)] = groups, left
         return groups, left
 
@@ -237,6 +240,19 @@ class Cover:
             return False
         return len(group.names) <= _SIBLINGS * max(1, self.units)
 
+    def _is_own(self, node: Node, place: Place) -> bool:
+        """Whether a protected directory is the workload's own: ``/etc/redis``, where it rewrites its configuration.
+
+        Nothing in it that the workload does not use, and all that it writes there is a file, or a temporary copy beside
+        it. Only for targets without patterns, which cannot name the copies.
+        """
+        if self.limits.patterns or place.is_pattern or place.text.count("/") < 2 or not place.text.startswith("/etc/"):
+            return False
+        if self.stock.directory(place.text).existing:
+            return False
+        groups, _ = self._groups(node, place)
+        return bool(groups) and all(g.prefix and self._beside_a_file(g, node, place) for g in groups)
+
     def _endings(
         self, rest: Sequence[Node], place: Place, below: int, direct: int
     ) -> Iterator[tuple[Plan, frozenset[str]]]:
@@ -264,6 +280,8 @@ class Cover:
         """What the next unit is expected to be denied if these names stay as they are."""
         if not nodes:
             return Novelty()
+        # what a workload names by itself, by number or at random, is never a closed set; the files of an image are
+        shaped = shaped and not all(self._of_the_image(n) for n in nodes)
         if self.units < UNITS:
             return Novelty(self.denial * _SHAPED if shaped else 0.0, 0, 0)
         bits = paths = names = 0
@@ -273,10 +291,12 @@ class Cover:
                 names += 1
                 paths += min(needs(node, below, direct), _MOST)
         expected = paths / self.units
-        # what a workload names by itself, by number or at random, is never a closed set
         if shaped and (names or len(nodes) < UNITS or any(n.writes for n in nodes)):
             expected = max(expected, _SHAPED)
         return Novelty(self.denial * expected, bits, names)
+
+    def _of_the_image(self, node: Node) -> bool:
+        return not node.children and not node.writes and all(self.stock.in_image(i.path) for i in node.paths)
 
     # Wider rules
 
@@ -334,7 +354,7 @@ class Cover:
             rest, _, _ = self._children(node, place, deep, level)
             left = itself if place.is_pattern or (not write and any(i.writes for i in own)) else NOTHING
             cost = RULE + self.pressure * 2 + _OPEN[why][write] + price.of(write=write)
-            if write and is_protected(place.text):
+            if write and is_protected(place.text) and not (reach != ALL and self._is_own(node, place)):
                 cost += FORBIDDEN
             covered = [i for i in (*items, *own) if write or not i.writes]
             choice = Choice(match, value, write, why, covered, limits=limits)

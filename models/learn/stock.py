@@ -190,6 +190,12 @@ class Stock:
             known=self.known and not value.startswith(_PSEUDO),
         )
 
+    def in_image(self, path: str) -> bool:
+        """Whether a path is in the inventory, used or not: its name was not made up while the workload ran."""
+        paths = self._base.paths
+        at = bisect_left(paths, path)
+        return at < len(paths) and paths[at] == path
+
     def exists(self, directory: str, name: str) -> bool:
         """Whether a file of that name exists there and was not used."""
         path = f"{directory.rstrip('/')}/{name}"

@@ -2,6 +2,8 @@
 
 - `suffixed`: one part of equal length is another in each name and the rest is the same, ``job-bD6Ccs``, ``job-mBxWvr``,
   ``job-AYlpjn``: most of the parts look random, or the directory is one for files that come and go;
+- `generations`: files that the workload writes anew under the next number, ``appendonly.aof.1.incr.aof`` and ``.2.``:
+  two in a row are a count that goes on;
 - `fan`: directories of one to three hexadecimal digits over names of long hashes, ``f/5a/045c…``: the store's fan, so
   that a handful of examples is enough for all of it.
 """
@@ -15,10 +17,12 @@ from collections.abc import Iterator, Sequence
 from models.learn.shapes import EXAMPLES, Group, escape, looks_random
 from models.learn.trie import Node
 
-__all__ = ["fan", "suffixed"]
+__all__ = ["fan", "generations", "suffixed"]
 
 _PART = re.compile(r"[0-9A-Za-z]{6,16}")
 _HASH = re.compile(r"[0-9a-f]{16,}(\..*)?")
+_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,9}(?![0-9A-Za-z])")
+"""A number that stands alone between other characters."""
 _FEW = re.compile(r"[0-9a-f]{1,3}")
 _DEEPEST = 3
 """Levels of a fan: ``f/5a/…`` has two."""
@@ -47,6 +51,25 @@ def suffixed(names: Sequence[str], *, scratch: bool) -> tuple[list[Group], list[
         groups.append(Group(pattern, tuple(free), "random suffix", before))
         taken |= free.keys()
     return groups, [n for n in names if n not in taken]
+
+
+def generations(children: Sequence[Node]) -> list[Group]:
+    """Groups of two and more written names that differ in one number, which counts without a gap."""
+    families: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    for child in sorted(children, key=lambda c: c.name):
+        if child.writes:
+            for match in _NUMBER.finditer(child.name):
+                if not match[0].startswith("0"):
+                    families[child.name[: match.start()], child.name[match.end() :]][int(match[0])] = child.name
+    groups = []
+    taken: set[str] = set()
+    for (before, after), members in sorted(families.items(), key=lambda f: (-len(f[1]), f[0])):
+        free = {n: name for n, name in members.items() if name not in taken}
+        if len(free) >= 2 and max(free) - min(free) == len(free) - 1 and before.strip("._-"):
+            pattern = f"{escape(before)}[0-9]*{escape(after)}"
+            groups.append(Group(pattern, tuple(sorted(free.values())), "generation", before))
+            taken |= set(free.values())
+    return groups
 
 
 def fan(children: Sequence[Node]) -> list[Group]:
