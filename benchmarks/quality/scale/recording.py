@@ -83,10 +83,17 @@ def _shared(scale: int) -> list[Behaviour]:
     wanted = SHARED * scale - len(found)
     modules, libraries = wanted * 45 // 100, wanted // 10
     packages = "/usr/lib/python3/dist-packages"
-    found += [_opened(f"{packages}/pkg{n % 40}/mod{n // 40}.py", "read") for n in range(modules)]
-    found += [_opened(f"/usr/lib/x86_64-linux-gnu/libdep{n}.so.{n % 7}", "read") for n in range(libraries)]
+    found += [_opened(f"{packages}/{_word(n % 40)}/{_word(n)}.py", "read") for n in range(modules)]
+    found += [_opened(f"/usr/lib/x86_64-linux-gnu/lib{_word(n)}.so.{n % 7}", "read") for n in range(libraries)]
     pages = wanted - modules - libraries
-    return found + [_opened(f"/srv/app/static/{n % 14}/page-{n // 14}.html", "read") for n in range(pages)]
+    return found + [_opened(f"/srv/app/static/{_word(n % 14)}/{_word(n)}.html", "read") for n in range(pages)]
+
+
+def _word(number: int) -> str:
+    """A name as people give them: no shape says which others there are."""
+    syllables = "ba ce di fo gu ha je ki lo mu na pe ri so tu va we xi yo zu".split()
+    mixed = (number * 2_654_435_761 + 97) % 20**5
+    return "".join(syllables[mixed // 20**place % 20] for place in range(4 - mixed % 2))
 
 
 def _own(rng: random.Random, scale: int) -> list[Behaviour]:
