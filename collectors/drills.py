@@ -51,6 +51,8 @@ _POLL = 0.05
 class DrillError(Exception):
     """A drill that does not exist or was asked for wrongly; `hint` says what does."""
 
+    exit_code = 2
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint

@@ -38,6 +38,7 @@ __all__ = ["RecordingError", "RecordingWriter"]
 _FOLD_AT = 128
 """Single segments that become one: a day of small appends stays a few hundred files."""
 _FOLD_BYTES = 64 << 20
+_NO_PLACE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 class RecordingError(Exception):
@@ -54,8 +55,18 @@ def _trouble(path: Path, error: OSError) -> RecordingError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         hint = f"free space there, then `discover record --resume {path}` or `discover datasets finish {path}`"
         return RecordingError(f"no space left for the recording {path}; what it has so far is whole", hint)
-    hint = "choose another folder with -o" if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM} else ""
+    hint = "choose another folder with -o" if error.errno in _NO_PLACE else ""
     return RecordingError(f"cannot write the recording {path}: {error.strerror or error}", hint)
+
+
+def _taken(path: Path) -> RecordingError:
+    if not layout.is_recording(path):
+        return RecordingError(f"{path} is not empty", "choose another folder with -o")
+    hint = "choose another folder with -o"
+    with contextlib.suppress(layout.DatasetError):
+        if layout.read_manifest(path)["status"] == "recording":
+            hint += f"; `discover record --resume {path}` goes on with it"
+    return RecordingError(f"{path} is a recording already", hint)
 
 
 class RecordingWriter:
@@ -86,9 +97,7 @@ class RecordingWriter:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if any(path.iterdir()):
-                what = "is a recording" if layout.is_recording(path) else "is not empty"
-                hint = f"`discover record --resume {path}` goes on with it" if layout.is_recording(path) else ""
-                raise RecordingError(f"{path} {what} already", hint or "choose another folder with -o")
+                raise _taken(path)
             path.chmod(0o700)
             whole = {
                 "schema_version": SCHEMA_VERSION,

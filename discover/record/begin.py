@@ -7,6 +7,7 @@ import ctypes
 import importlib.abc
 import os
 import platform
+import shutil
 import signal
 import sys
 import uuid
@@ -64,6 +65,8 @@ def record(options: RecordOptions, tell: Callable[[Progress], None]) -> Outcome:
         raise DiscoverError(
             "recording needs root: it loads programs into the kernel", f"sudo discover record -o {options.output} …"
         )
+    if options.spec.command and shutil.which(options.spec.command[0]) is None:
+        raise UsageError(f"there is no program {options.spec.command[0]!r}", "give the command's path after --")
     target = resolve(options.spec)
     run = uuid.uuid4().hex[:12]
     settings = Settings(

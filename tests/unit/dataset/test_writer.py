@@ -245,6 +245,10 @@ def test_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     record(tmp_path / "r", ["web-1"])
     with pytest.raises(RecordingError, match="recording already") as e:
         RecordingWriter.create(tmp_path / "r", MANIFEST)
+    assert e.value.hint == "choose another folder with -o"  # it has ended: nothing goes on with it
+    RecordingWriter.create(tmp_path / "killed", MANIFEST).close()
+    with pytest.raises(RecordingError, match="recording already") as e:
+        RecordingWriter.create(tmp_path / "killed", MANIFEST)
     assert "--resume" in e.value.hint
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
