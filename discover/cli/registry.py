@@ -14,6 +14,7 @@ COMMANDS = {
     "simulate": "Say what policies would deny of a recording.",
     "datasets": "List, finish, merge and remove recordings.",
     "generate": "Learn the smallest policy that will not break it.",
+    "report": "Write the review of a policy as one page.",
     "doctor": "Say what this host can do.",
     "completion": "Print a shell's completion script.",
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from discover.errors import DiscoverError
 from discover.generate.make import Generated
+from discover.writing import write_text
 from models.learn import ClassState
 from models.learn.sidecar import to_json
 from models.policy import ANNOTATIONS, PolicyClass, quote
@@ -34,10 +32,10 @@ def write(made: Generated, policy: Path, posture: str) -> Written:
     base = policy.with_suffix("") if policy.suffix in (".yaml", ".yml") else policy
     evidence = base.with_name(base.name + ".evidence.json")
     patch = None if made.evidence.is_host else base.with_name(base.name + ".posture.yaml")
-    _put(evidence, to_json(made.learned, made.policy.name, made.evidence.recordings))
+    write_text(evidence, to_json(made.learned, made.policy.name, made.evidence.recordings))
     if patch is not None:
-        _put(patch, posture_patch(made, posture))
-    _put(policy, made.text)
+        write_text(patch, posture_patch(made, posture))
+    write_text(policy, made.text)
     return Written(policy, evidence, patch)
 
 
@@ -61,24 +59,3 @@ def posture_patch(made: Generated, posture: str) -> str:
     ]
     lines += [f"    {ANNOTATIONS[name]}: {quote(posture)}" for name, is_list in listed.items() if is_list]
     return "\n".join(lines) + "\n"
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a file whole: beside its place, synced and renamed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DiscoverError(
-            f"cannot write {path}: {error.strerror}", "name a place with room to write: -o FILE"
-        ) from error
