@@ -1,0 +1,64 @@
+"""The program of the path hazards, run in a world of its own under any wrapper: a recorder, an enforcer, nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+WORLD = Path(__file__).with_name("world.py")
+ROOT = WORLD.parents[3]
+BASE = "/srv/hazards"
+RECORD = (sys.executable, "-c", "from discover.cli import main; main()", "record")
+UNDER_DISCOVER = ("memfd_exec",)
+"""Cases that no policy of discover's own semantics can allow: an exec of a memfd has no path."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What differs between two runs, beside pids and random names."""
+
+    month: str
+    zones: tuple[str, ...]
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run went: the status of the wrapper, and for each case ``""`` or where it failed."""
+
+    status: int
+    cases: dict[str, str]
+    log: str
+
+    @property
+    def broken(self) -> dict[str, str]:
+        return {name: why for name, why in self.cases.items() if why}
+
+
+def run(program: Path, run: Run, report: Path, wrapper: Sequence[str] = (), *, limit: float = 240) -> Outcome:
+    """Run the program once, as root, in a mount namespace and a cgroup of its own: ``WRAPPER program BASE …``.
+
+    The wrapper is what starts the program (`RECORD` with its options and ``--``, an enforcer); it sees the same mounts.
+    Nothing of it stays, but for what the wrapper wrote outside of ``/srv``, and `report`.
+    """
+    report.unlink(missing_ok=True)
+    command = [
+        *("unshare", "--mount", "--propagation", "private", sys.executable, str(WORLD)),
+        json.dumps({"program": str(program), "base": BASE, "month": run.month, "zones": run.zones}),
+        *(str(report), *wrapper),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "HAZARDS_SKIP": ",".join(run.skip)}
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
+    )
+    log = (done.stdout + done.stderr).decode(errors="backslashreplace")
+    cases = {}
+    for line in report.read_text().splitlines() if report.exists() else ():
+        name, place, error = line.split(" ", 2)
+        cases[name] = "" if place == "0" else f"line {place}: {error}"
+    return Outcome(done.returncode, cases, log)
