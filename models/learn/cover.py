@@ -224,7 +224,9 @@ class Cover:
             one = merged(group.pattern, members)
             self._merged[id(node), group.pattern] = one
             self._kept.append(one)
-        if one.writes and is_protected(place.text) and not self._beside_a_file(group, node, place):
+        # in /proc and in a cgroup the kernel makes the files: what is written there is no new name
+        ours = group.kind == "container id" or place.text == "/proc" or place.text.startswith("/proc/")
+        if one.writes and not ours and is_protected(place.text) and not self._beside_a_file(group, node, place):
             return None
         plan = self._plan(one, place.slot(group.pattern), below, direct)
         annotate(plan, f"slot: {group.kind}")

@@ -115,7 +115,7 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
         parents = set(found.sources)
         # a parent that the workload itself does not execute is the container runtime: its path says nothing
         known = parents <= gathered.keys() and found.closed(units)
-        origin = tuple(Source(path=s) for s in sorted(parents)) if tool and known and path not in parents else ()
+        origin = _origins(parents) if tool and known and path not in parents else ()
         note = "a shell" if name in SHELLS else "a script" if path in scripts else ""
         evidence = found.evidence(note=note)
         if name in SHELLS and target is not Target.DISCOVER and found.phases <= _STARTING:
@@ -129,6 +129,12 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
         else:
             warnings.append(f"{path!r} was executed, and {target} has no rule that can name it")
     return rules, warnings
+
+
+def _origins(sources: Iterable[str]) -> tuple[Source, ...]:
+    """From where, as a rule says it: nothing where one source has no path that a rule can name (a memfd)."""
+    named = sorted(sources)
+    return tuple(Source(path=s) for s in named) if all(s.startswith("/") and _is_path(s) for s in named) else ()
 
 
 def _is_path(path: str) -> bool:
@@ -162,7 +168,7 @@ def network_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
     for word in sorted(gathered, key=_WORDS.index):
         found = gathered[word]
         narrow = found.closed(units) and set(found.sources) < everywhere
-        origin = tuple(Source(path=s) for s in sorted(found.sources)) if narrow else ()
+        origin = _origins(found.sources) if narrow else ()
         evidence = found.evidence(examples=tuple(sorted(examples[word])))
         rules.append(
             LearnedRule("network", "match_protocols", ProtocolRule(protocol=word, from_source=origin), evidence)
@@ -204,7 +210,7 @@ def capability_rules(seen: Iterable[Seen], units: Sequence[str], target: Target)
             continue
         found = gathered[name]
         narrow = found.closed(units) and set(found.sources) < executed
-        origin = tuple(Source(path=s) for s in sorted(found.sources)) if narrow else ()
+        origin = _origins(found.sources) if narrow else ()
         rule = CapabilityRule(capability=name, from_source=origin)
         rules.append(LearnedRule("capabilities", "match_capabilities", rule, found.evidence()))
     return rules, warnings

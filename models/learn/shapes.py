@@ -37,6 +37,9 @@ _EPOCH = re.compile(r"1[5-9][0-9]{8}(?:[0-9]{3}){0,3}")
 _CONTAINER_ID = re.compile(r"(|.*[-_])([0-9a-f]{32}|[0-9a-f]{64})(\..*|)")
 _CAMEL = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[A-Z]?")
 """Words written as one: ``indexPage``, ``IndexPage``, ``Readme``."""
+_YEAR = re.compile(r"(?:19|20)[0-9]{2}")
+_MONTH = re.compile(r"0[1-9]|1[0-2]")
+_DAY = re.compile(r"0[1-9]|[12][0-9]|3[01]")
 _PYTHON = 8
 """Python's tempfile: eight of ``abcdefghijklmnopqrstuvwxyz0123456789_`` (``_RandomNameSequence``)."""
 EXACT = 64
@@ -201,24 +204,26 @@ def _grouped(signature: _Signature, members: list[tuple[str, tuple[str, ...]]]) 
     varies = [len({values[i] for _, values in members}) for i in range(len(members[0][1]))]
     if max(varies) < EXAMPLES:
         return []
+    columns = [sorted({values[i] for _, values in members}) for i in range(len(varies))]
+    dates = _dates(signature, columns)
     pieces: list[str] = []
     prefix: list[str] = []
     kinds: list[str] = []
-    place = 0
+    place = -1
     for piece in signature:
         if isinstance(piece, str):
             literal: str | None = piece
         else:
-            column = sorted({values[place] for _, values in members})
             place += 1
-            literal = column[0] if len(column) == 1 else None
+            column = columns[place]
+            literal = column[0] if len(column) == 1 and place not in dates else None
         if literal is not None:
             pieces.append(escape(literal))
             if not kinds:
                 prefix.append(literal)
             continue
         start = _word_before(column)
-        shape = _shape([v[len(start) :] for v in column])
+        shape = ("[0-9]" * len(column[0]), "time") if place in dates else _shape([v[len(start) :] for v in column])
         if shape is None:
             return []
         pieces.append(escape(start) + shape[0])
@@ -233,6 +238,31 @@ def _word_before(values: Sequence[str]) -> str:
         return ""
     start = re.match(r"[A-Za-z]*", _common(values))
     return start[0] if start and len(start[0]) >= 3 and len(values[0]) - len(start[0]) >= 6 else ""
+
+
+def _dates(signature: _Signature, columns: Sequence[Sequence[str]]) -> set[int]:
+    """The places that are a year, a month and a day: all of a date varies, though a part of it did not so far."""
+    found: set[int] = set()
+    place = -1
+    for at, piece in enumerate(signature):
+        if isinstance(piece, str):
+            continue
+        place += 1
+        if not all(_YEAR.fullmatch(v) for v in columns[place]):
+            continue
+        between = signature[at + 1 : at + 2]
+        parts = [place]
+        for number, allowed in enumerate((_MONTH, _DAY), 1):
+            step = at + 2 * number
+            following = signature[step : step + 1]
+            if signature[step - 1 : step] != between or len(following) == 0 or isinstance(following[0], str):
+                break
+            if not all(allowed.fullmatch(v) for v in columns[place + number]):
+                break
+            parts.append(place + number)
+        if len(parts) > 1 and between[0] in tuple("-_."):
+            found.update(parts)
+    return found
 
 
 def _kind(kinds: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 WORLD = Path(__file__).with_name("world.py")
@@ -44,12 +44,13 @@ def run(program: Path, run: Run, report: Path, wrapper: Sequence[str] = (), *, l
     """Run the program once, as root, in a mount namespace and a cgroup of its own: ``WRAPPER program BASE …``.
 
     The wrapper is what starts the program (`RECORD` with its options and ``--``, an enforcer); it sees the same mounts.
-    Nothing of it stays, but for what the wrapper wrote outside of ``/srv``, and `report`.
+    Nothing of it stays, but for `report` and what the wrapper wrote in the folder of `report` or outside of ``/tmp``.
     """
     report.unlink(missing_ok=True)
+    kept = [str(p) for p in (report.parent, program.parent, ROOT, Path(sys.prefix))]
     command = [
         *("unshare", "--mount", "--propagation", "private", sys.executable, str(WORLD)),
-        json.dumps({"program": str(program), "base": BASE, "month": run.month, "zones": run.zones}),
+        json.dumps(asdict(run) | {"program": str(program), "base": BASE, "keep": kept}),
         *(str(report), *wrapper),
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "HAZARDS_SKIP": ",".join(run.skip)}

@@ -2,8 +2,8 @@
 
     unshare --mount --propagation private python world.py '{"program": …}' REPORT [WRAPPER…]
 
-``/srv`` and ``/etc/ssl/certs`` become file systems of this run alone; a cgroup called like a container's id holds it;
-what the kubelet does to a mounted ConfigMap is done by a process outside of the program.
+``/srv``, ``/tmp`` and ``/etc/ssl/certs`` become file systems of this run alone; a cgroup called like a container's id
+holds it; what the kubelet does to a mounted ConfigMap is done by a process outside of the program.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CERTIFICATES = Path("/etc/ssl/certs")
@@ -28,14 +28,27 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
-def furnish(base: Path) -> None:
+def empty_tmp(keep: Sequence[Path]) -> None:
+    """An empty /tmp, as a container has it, in which the folders that the wrapper needs are still where they were."""
+    kept = [(path, Path(f"/srv/.keep-{number}")) for number, path in enumerate(keep) if path.is_relative_to("/tmp")]
+    for path, aside in kept:
+        aside.mkdir()
+        mount("--bind", str(path), str(aside))
+    mount("-t", "tmpfs", "-o", "mode=1777", "tmp", "/tmp")
+    for path, aside in kept:
+        path.mkdir(parents=True, exist_ok=True)
+        mount("--move", str(aside), str(path))
+        aside.rmdir()
+
+
+def furnish(base: Path, program: Path) -> None:
     """The folders and files that an image and its volumes would bring."""
-    mount("-t", "tmpfs", "-o", "mode=755,size=64m", "hazards", str(base.parent))
     for name in ("bin", "ask", "config", "cores", "data/archive", "data/inbox", "data/reports", "data/timeline"):
         (base / name).mkdir(parents=True)
     for name in ("logs", "run", "mnt", "jail/etc"):
         (base / name).mkdir(parents=True)
     (base / "jail/etc/hostname").write_text("jail\n")
+    shutil.copy(program, base / "bin/hazards")
     for applet in ("busybox", "cat", "sh"):
         (base / "bin" / applet).symlink_to(str(shutil.which("busybox")))
     script(base / "bin/job.sh", "#!/bin/sh\necho job > $1/data/job.state\n")
@@ -55,12 +68,12 @@ def script(path: Path, text: str) -> None:
 
 
 def swap(config: Path, text: str) -> None:
-    """Put a new revision of a ConfigMap in place, as the kubelet's atomic writer does (pkg/volume/util/atomic_writer.go)."""
+    """A new revision of a ConfigMap, put in place as the kubelet does it (``pkg/volume/util/atomic_writer.go``)."""
     now = datetime.datetime.now(datetime.UTC)
     revision = f"..{now:%Y_%m_%d_%H_%M_%S}.{secrets.randbelow(10**9)}"
     (config / revision).mkdir()
     (config / revision / "app.conf").write_text(f"{text} {now}\n")
-    before = os.readlink(config / "..data") if (config / "..data").is_symlink() else None
+    before = (config / "..data").readlink() if (config / "..data").is_symlink() else None
     (config / "..data_tmp").symlink_to(revision)
     (config / "..data_tmp").rename(config / "..data")
     if not (config / "app.conf").is_symlink():
@@ -131,12 +144,14 @@ def main() -> int:
     about, report, *wrapper = sys.argv[1:]
     told = json.loads(about)
     base = Path(told["base"])
-    furnish(base)
+    mount("-t", "tmpfs", "-o", "mode=755,size=64m", "hazards", str(base.parent))
+    empty_tmp([Path(p) for p in told["keep"]])
+    furnish(base, Path(told["program"]))
     with container_cgroup(), kubelet(base):
         # descriptor 3 is the program's report; wrappers hand on what they do not know
         file = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(file, 3)
-        command = [*wrapper, told["program"], str(base), told["month"], *told["zones"]]
+        command = [*wrapper, str(base / "bin/hazards"), str(base), told["month"], *told["zones"]]
         return subprocess.run(command, pass_fds=(3,), check=False).returncode
 
 
