@@ -16,6 +16,7 @@ __all__ = [
     "NOTHING",
     "READS",
     "UNITS",
+    "VARIES",
     "Choice",
     "Novelty",
     "Place",
@@ -31,6 +32,8 @@ NONE, READS, ALL = 0, 1, 2
 """What is covered already: nothing, opens for reading, everything."""
 UNITS = 3
 """Units from which novelty can be told from habit."""
+VARIES = "the name varies from run to run"
+"""The note of a literal rule that the target has no better one for."""
 
 
 @dataclass(slots=True)

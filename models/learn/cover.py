@@ -27,6 +27,7 @@ from models.learn.choices import (
     NOTHING,
     READS,
     UNITS,
+    VARIES,
     Choice,
     Novelty,
     Place,
@@ -37,6 +38,7 @@ from models.learn.choices import (
     items_below,
     needs,
 )
+from models.learn.dates import dated
 from models.learn.result import Why
 from models.learn.sensitive import Sensitive, is_protected, is_scratch
 from models.learn.shapes import Group, beside, cluster, escape, well_known
@@ -152,6 +154,8 @@ class Cover:
             novelty = self._novelty(members, below, direct, shaped=True)
             if not self.limits.patterns and novelty.cost > 0:
                 certain = FORBIDDEN * 10 if group.kind == "pid" else 0.0
+                for plan in literal:
+                    annotate(plan, VARIES)
                 novelty = Novelty(novelty.cost + certain, novelty.units, novelty.names, 1)
             best = Plan(sum(p.cost for p in literal) + novelty.cost, tuple(literal))
             slot = self._slot(group, node, members, place, below, direct)
@@ -196,9 +200,10 @@ class Cover:
         more, left = suffixed(left, scratch=is_scratch(place.text))
         counts = generations([node.children[n] for n in left])
         counted = {n for g in counts for n in g.names}
-        left = [n for n in left if n not in counted]
+        days, rest = dated([node.children[n] for n in left if n not in counted], place.text)
+        left = [c.name for c in rest]
         special = [Group(p, tuple(sorted(n)), kind, prefix) for (p, kind, prefix), n in sorted(fixed.items())]
-        groups = special + fans + groups + more + counts
+        groups = special + fans + groups + more + counts + days
         self._clusters[id(node)] = groups, left
         return groups, left
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from models.learn.choices import Choice
+from models.learn.choices import VARIES, Choice
 from models.learn.cover import Cover
 from models.learn.result import Admission, CannotFit, LearnedRule, Options, RuleEvidence, Why
 from models.learn.sensitive import Sensitive
@@ -100,11 +100,26 @@ def file_rules(
             Target.DISCOVER,
             [f"{c.value}: {_why_not(c)}" for c in forbidden[:10]],
         )
+    warnings += _frozen(choices, options)
     known = {r.rule for r in rules}
     rules += [r for r in additions if r.rule not in known]
     order = {"match_paths": 0, "match_directories": 1, "match_patterns": 2}
     rules.sort(key=lambda r: (order[r.field], r.rule.path if r.field == "match_paths" else _value(r)))
     return FileRules(tuple(rules), tuple(warnings))
+
+
+def _frozen(choices: Iterable[Choice], options: Options) -> list[str]:
+    """Names that will be others in the next run, where the target has no pattern and no directory fit to be allowed."""
+    names: dict[str, list[str]] = {}
+    for choice in choices:
+        if choice.match == "path" and VARIES in choice.note:
+            directory, _, name = choice.value.rpartition("/")
+            names.setdefault(directory or "/", []).append(name)
+    return [
+        f"{directory}: names as {sorted(some)[0]} vary from run to run, {options.target} has no patterns, and the "
+        "directory is not fit to be allowed: the next ones will be denied (a volume there and an addition would help)"
+        for directory, some in sorted(names.items())
+    ]
 
 
 def _value(rule: LearnedRule) -> str:

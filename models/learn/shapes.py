@@ -227,6 +227,8 @@ def _grouped(signature: _Signature, members: list[tuple[str, tuple[str, ...]]]) 
         if shape is None:
             return []
         pieces.append(escape(start) + shape[0])
+        if not kinds:
+            prefix.append(start)
         kinds.append(shape[1])
     names = tuple(sorted(n for n, _ in members))
     return [Group("".join(pieces), names, _kind(kinds), "".join(prefix))]
