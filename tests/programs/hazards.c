@@ -115,35 +115,35 @@ static const struct {
 	const char *name;
 	int (*run)(void);
 } CASES[] = {
-	{ "proc_self", proc_self },
-	{ "fd_reopen", fd_reopen },
-	{ "tmpfile", tmpfile_case },
-	{ "deleted_names", deleted_names },
-	{ "deleted_exe", deleted_exe },
-	{ "mount_namespace", mount_namespace },
-	{ "busybox", busybox },
-	{ "script", script },
-	{ "name_service", name_service },
-	{ "gconv", gconv },
-	{ "locale", locale_case },
-	{ "late_library", late_library },
-	{ "tzdata", tzdata },
-	{ "ca_bundle", ca_bundle },
-	{ "jit", jit },
-	{ "memfd_exec", memfd_exec },
-	{ "hsperfdata", hsperfdata },
-	{ "shared_memory", shared_memory },
-	{ "cgroup_cpu", cgroup_cpu },
-	{ "configmap", configmap },
-	{ "logrotate", logrotate },
-	{ "inotify", inotify_case },
-	{ "core_dump", core_dump },
-	{ "sighup", sighup },
-	{ "out_of_memory", out_of_memory },
-	{ "failover", failover },
-	{ "monthly", monthly },
-	{ "daily_folders", daily_folders },
-	{ "shutdown_path", shutdown_path },
+	{"proc_self", proc_self},
+	{"fd_reopen", fd_reopen},
+	{"tmpfile", tmpfile_case},
+	{"deleted_names", deleted_names},
+	{"deleted_exe", deleted_exe},
+	{"mount_namespace", mount_namespace},
+	{"busybox", busybox},
+	{"script", script},
+	{"name_service", name_service},
+	{"gconv", gconv},
+	{"locale", locale_case},
+	{"late_library", late_library},
+	{"tzdata", tzdata},
+	{"ca_bundle", ca_bundle},
+	{"jit", jit},
+	{"memfd_exec", memfd_exec},
+	{"hsperfdata", hsperfdata},
+	{"shared_memory", shared_memory},
+	{"cgroup_cpu", cgroup_cpu},
+	{"configmap", configmap},
+	{"logrotate", logrotate},
+	{"inotify", inotify_case},
+	{"core_dump", core_dump},
+	{"sighup", sighup},
+	{"out_of_memory", out_of_memory},
+	{"failover", failover},
+	{"monthly", monthly},
+	{"daily_folders", daily_folders},
+	{"shutdown_path", shutdown_path},
 };
 
 static bool skipped(const char *name)
@@ -162,7 +162,7 @@ static bool skipped(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = caught };
+	struct sigaction action = {.sa_handler = caught};
 	int failed = 0;
 
 	if (argc == 3 && !strcmp(argv[1], "--deleted-exe")) {

@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define NEED(condition)          \
-	do {                     \
-		if (!(condition)) \
-			return __LINE__; \
+#define NEED(condition)                                                                                                \
+	do {                                                                                                           \
+		if (!(condition))                                                                                      \
+			return __LINE__;                                                                               \
 	} while (0)
 
 /* hazards.c */

@@ -51,7 +51,7 @@ int deleted_names(void)
 /* A binary that is replaced while it runs, as an upgrade does: its own opens come from "/…/worker (deleted)". */
 int deleted_exe(void)
 {
-	char *argv[] = { "worker", "--deleted-exe", (char *)base, NULL };
+	char *argv[] = {"worker", "--deleted-exe", (char *)base, NULL};
 	const char *worker = at("run/worker"), *fresh = at("run/.worker.new");
 	static char bytes[1 << 20];
 	int from = open(self_path, O_RDONLY), to = open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0755);
@@ -69,7 +69,7 @@ int deleted_exe(void)
 
 int deleted_exe_child(void)
 {
-	char *argv[] = { "sh", "-c", "exit 0", NULL };
+	char *argv[] = {"sh", "-c", "exit 0", NULL};
 
 	NEED(unlink(at("run/worker")) == 0);
 	NEED(put(at("data/worker.state"), "running") == 0);
@@ -152,7 +152,7 @@ int ca_bundle(void)
 int configmap(void)
 {
 	char events[4096];
-	struct pollfd waiting = { .events = POLLIN };
+	struct pollfd waiting = {.events = POLLIN};
 	int before = slurp(at("config/app.conf")), after;
 
 	NEED(before > 0);

@@ -26,8 +26,8 @@
 /* Applets are symlinks to one binary: what is judged is the binary. */
 int busybox(void)
 {
-	char *cat[] = { "cat", (char *)at("config/app.conf"), NULL };
-	char *shell[] = { "sh", "-c", "test -e /etc/passwd && ls / | wc -l", NULL };
+	char *cat[] = {"cat", (char *)at("config/app.conf"), NULL};
+	char *shell[] = {"sh", "-c", "test -e /etc/passwd && ls / | wc -l", NULL};
 
 	NEED(run(at("bin/cat"), cat) == 0);
 	NEED(run(at("bin/sh"), shell) == 0);
@@ -37,7 +37,7 @@ int busybox(void)
 /* A script runs its interpreter; through env(1) it runs two. */
 int script(void)
 {
-	char *plain[] = { "job.sh", (char *)base, NULL }, *env[] = { "job-env.sh", (char *)base, NULL };
+	char *plain[] = {"job.sh", (char *)base, NULL}, *env[] = {"job-env.sh", (char *)base, NULL};
 
 	NEED(run(at("bin/job.sh"), plain) == 0);
 	NEED(run(at("bin/job-env.sh"), env) == 0);
@@ -46,7 +46,7 @@ int script(void)
 
 int name_service(void)
 {
-	struct addrinfo *found = NULL, wanted = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL, wanted = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 
 	NEED(getpwnam("nobody"));
 	NEED(getgrnam("nogroup") || getgrnam("nobody"));
@@ -59,7 +59,7 @@ int name_service(void)
 /* A character set that a request asks for: its module is loaded at that moment. */
 int gconv(void)
 {
-	static const char *const SETS[] = { "ISO-8859-2", "KOI8-R", "SHIFT_JIS" };
+	static const char *const SETS[] = {"ISO-8859-2", "KOI8-R", "SHIFT_JIS"};
 
 	for (size_t i = 0; i < sizeof SETS / sizeof *SETS; i++) {
 		iconv_t conversion = iconv_open("UTF-8", SETS[i]);
@@ -131,7 +131,7 @@ int sighup(void)
 /* The kernel's core and the report of a runtime's own handler. Whether the kernel writes one is the host's affair. */
 int core_dump(void)
 {
-	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
 	pid_t child = fork();
 
 	if (child == 0) {
@@ -148,7 +148,7 @@ int core_dump(void)
 /* A worker without memory leaves a dump of its heap; one that the kernel kills leaves its lock to the next. */
 int out_of_memory(void)
 {
-	struct rlimit limit = { 64 << 20, 64 << 20 };
+	struct rlimit limit = {64 << 20, 64 << 20};
 	pid_t child = fork();
 
 	if (child == 0) {
@@ -169,7 +169,7 @@ int out_of_memory(void)
 
 static int serve(unsigned short *port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof address;
 	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -182,7 +182,7 @@ static int serve(unsigned short *port)
 
 static int reach(unsigned short port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	address.sin_port = htons(port);

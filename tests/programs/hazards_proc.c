@@ -91,7 +91,7 @@ int fd_reopen(void)
 /* What a just-in-time compiler and libffi do: code in a memfd, in anonymous memory, in a file that was unlinked. */
 int jit(void)
 {
-	static const unsigned char RETURN[] = { 0xc3 };
+	static const unsigned char RETURN[] = {0xc3};
 	char name[] = "/tmp/ffiXXXXXX";
 	size_t page = 4096;
 	void *code;
@@ -123,7 +123,7 @@ int jit(void)
 /* A program in memory (runc's own, AppImages): it has no path that a rule could list. */
 int memfd_exec(void)
 {
-	char *argv[] = { "busybox", "true", NULL }, *environment[] = { NULL };
+	char *argv[] = {"busybox", "true", NULL}, *environment[] = {NULL};
 	int from = open(at("bin/busybox"), O_RDONLY), fd = memfd_create("program", MFD_CLOEXEC);
 	struct stat about;
 	pid_t child;
@@ -147,8 +147,14 @@ int memfd_exec(void)
 int cgroup_cpu(void)
 {
 	static const char *const FILES[] = {
-		"memory.limit_in_bytes", "memory.usage_in_bytes", "cpu.cfs_quota_us", "cpu.cfs_period_us",
-		"memory.max", "memory.current", "cpu.max", "cgroup.controllers",
+		"memory.limit_in_bytes",
+		"memory.usage_in_bytes",
+		"cpu.cfs_quota_us",
+		"cpu.cfs_period_us",
+		"memory.max",
+		"memory.current",
+		"cpu.max",
+		"cgroup.controllers",
 	};
 	char line[512], path[1024];
 	FILE *groups = fopen("/proc/self/cgroup", "r");

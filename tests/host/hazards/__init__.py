@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,12 @@ class Outcome:
     @property
     def broken(self) -> dict[str, str]:
         return {name: why for name, why in self.cases.items() if why}
+
+
+def cases() -> list[str]:
+    """The cases of the program, in its order."""
+    source = (ROOT / "tests/programs/hazards.c").read_text()
+    return re.findall(r'^\t\{"(\w+)", \w+\},$', source, re.MULTILINE)
 
 
 def run(program: Path, run: Run, report: Path, wrapper: Sequence[str] = (), *, limit: float = 240) -> Outcome:
