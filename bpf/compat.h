@@ -31,6 +31,11 @@
 /* A member behind a pointer that a tracepoint passes: with BTF the verifier trusts it. */
 #define TRUSTED(POINTER, MEMBER) ((POINTER)->MEMBER)
 
+/* bpf_get_current_task_btf(), whose members are read by plain loads: since 5.11, and in these variants. */
+#ifndef BEFORE_FIND_VMA
+#define HAVE_TASK_BTF
+#endif
+
 /*
  * An address as the kernel structure that lies there: its members are then read by plain loads, which may fault, and not
  * by calls (since 6.2).

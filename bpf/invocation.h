@@ -26,7 +26,7 @@ static __always_inline long syscall_number(struct pt_regs *regs)
  * The current task, and what every call's exit asks of it: by plain loads where the verifier lets us follow its pointers,
  * which a call of a helper each would take longer.
  */
-#ifdef HAVE_CAST
+#ifdef HAVE_TASK_BTF
 static __always_inline struct task_struct *this_task(void)
 {
 	return bpf_get_current_task_btf();

@@ -124,13 +124,25 @@ struct opened {
 	struct path path;
 };
 
-#ifdef HAVE_CAST
-/* The descriptor is new, so it is in the table. */
-static __always_inline bool read_opened(struct opened *opened, struct task_struct *task, int fd)
+/* The current task's, which an open has just returned and so is in its table. */
+static __always_inline struct file *file_opened(struct task_struct *task, int fd)
 {
+#ifdef HAVE_TASK_BTF
 	struct file **files = task->files->fdt->fd, *file = 0;
 
-	if (bpf_probe_read_kernel(&file, sizeof(file), files + (__u32)fd) || !file)
+	bpf_probe_read_kernel(&file, sizeof(file), files + (__u32)fd);
+	return file;
+#else
+	return file_of(task, fd);
+#endif
+}
+
+#ifdef HAVE_CAST
+static __always_inline bool read_opened(struct opened *opened, struct task_struct *task, int fd)
+{
+	struct file *file = file_opened(task, fd);
+
+	if (!file)
 		return false;
 	file = AS(file, file);
 	opened->mode = file->f_mode;
@@ -145,7 +157,7 @@ static __always_inline bool read_opened(struct opened *opened, struct task_struc
 {
 	__u32 mode_at = bpf_core_field_offset(struct file, f_mode),
 	      path_at = bpf_core_field_offset(struct file, f_path);
-	struct file *file = file_of(task, fd);
+	struct file *file = file_opened(task, fd);
 	__u8 head[HEAD_OF_FILE];
 
 	if (!file)
