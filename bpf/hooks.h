@@ -89,10 +89,12 @@ HOOK(path_chmod, on_chmod, const struct path *path)
 	return on_change(OP_CHMOD, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt), 0);
 }
 
+#ifndef BEFORE_FIND_VMA /* it takes structures, which no trampoline does before 6.1 */
 HOOK(path_chown, on_chown, const struct path *path)
 {
 	return on_change(OP_CHOWN, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt), 0);
 }
+#endif
 
 HOOK(path_truncate, on_truncate, const struct path *path)
 {

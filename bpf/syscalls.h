@@ -148,6 +148,9 @@ static __always_inline int told_call(struct frame *frame, struct task *t)
 static __always_inline bool hooks_leave(__u8 op)
 {
 	switch (op) {
+#ifdef BEFORE_FIND_VMA
+	case OP_CHOWN:
+#endif
 	case OP_SETXATTR:
 	case OP_SOCKET:
 	case OP_CONNECT:

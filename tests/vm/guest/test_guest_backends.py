@@ -7,10 +7,10 @@ from collectors.live.backend import BACKENDS, Settings, load
 
 # Object -> the kernels that take it; on others the next one is tried (bpf/observer.bpf.c says what each has).
 MEANT_FOR = {
-    "observer.lsm": ">= 5.17",
-    "observer.lsm_5_10": "< 5.17",
-    "observer.fentry": ">= 5.17",
-    "observer.fentry_5_10": "< 5.17",
+    "observer.lsm": ">= 6.1",
+    "observer.lsm_5_10": "< 6.1",
+    "observer.fentry": ">= 6.1",
+    "observer.fentry_5_10": "< 6.1",
     "observer.tracepoint": ">= 6.2",
     "observer.tracepoint_5_17": ">= 5.17, < 6.2",
     "observer.tracepoint_5_10": "< 5.17",
