@@ -138,7 +138,7 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def distinct(behaviours: pa.Table) -> pa.Table:
     """The distinct judged rows of one workload, whatever the unit.
 
-    Columns: those of `KEY` as text, ``phase``, ``units`` (a list of names), ``count``, ``first`` and ``last``
+    Columns: those of `KEY` as text, ``phase``, ``units`` (names, which may repeat), ``count``, ``first`` and ``last``
     (microseconds since 1970).
     """
     rows = judged(behaviours)

@@ -7,6 +7,7 @@ as `models.accesses.distinct`, which a test holds it to), and each workload's sl
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -28,18 +29,24 @@ class Stream:
     """The workloads of a dataset, in the order of their names."""
 
     def __init__(self, dataset: Dataset, *, memory: str = _MEMORY) -> None:
-        self._dataset = dataset
         self._connection = dataset.connect()
+        # a folder of its own: DuckDB's default is the working directory, where a killed run would leave it
+        self._spill = tempfile.TemporaryDirectory(prefix="discover-")
+        self._connection.execute("SET temp_directory = ?", [self._spill.name])
         self._connection.execute(f"SET memory_limit = '{memory}'")
         self._connection.execute("SET preserve_insertion_order = false")
-        self._connection.execute(f"CREATE TEMP TABLE distinct_rows AS {_SQL} ORDER BY ALL")
+        self._connection.execute(_NUMBERED)
+        self._connection.execute(f"CREATE TEMP TABLE distinct_rows AS {_SQL} ORDER BY owner")
         self._described = described(dataset, _whose(self._connection))
+        self._units = self._connection.execute("SELECT number, unit FROM unit_numbers").fetchall()
 
     def __iter__(self) -> Iterator[Evidence]:
         """The evidence of each workload, aggregated over its units."""
+        owners = {tuple(row[1:]): row[0] for row in self._connection.execute("SELECT * FROM owners").fetchall()}
+        names = pa.array([unit for _, unit in sorted(self._units)], pa.string())
         for key, evidence in self._described:
-            rows = _text(self._connection.sql(_OF_ONE, params=list(key)).to_arrow_table())
-            yield replace(evidence, aggregated=rows)
+            rows = _text(self._connection.sql(_OF_ONE, params=[owners.get(key, -1)]).to_arrow_table())
+            yield replace(evidence, aggregated=_named(rows, names))
 
     def __len__(self) -> int:
         return len(self._described)
@@ -56,6 +63,7 @@ class Stream:
     def close(self) -> None:
         """Let go of the tables."""
         self._connection.close()
+        self._spill.cleanup()
 
     def __enter__(self) -> Stream:
         return self
@@ -72,30 +80,40 @@ def stream(dataset: Dataset, *, memory: str = _MEMORY) -> Stream:
     return Stream(dataset, memory=memory)
 
 
-_COLUMNS = ", ".join(
-    "CASE WHEN class = 'exec' THEN parent_exe END AS parent_exe" if n == "parent_exe" else n for n in KEY
-)
+_PARENT = "CASE WHEN class = 'exec' THEN parent_exe END AS parent_exe"
+_COLUMNS = ", ".join(_PARENT if n == "parent_exe" else n for n in KEY)
 _NUMBERS = ", ".join(map(str, BEFORE_THE_HOOK))
 _SOCKETS = ", ".join(map(str, NEVER_A_SOCKET))
-_OWNERS = ", ".join(f"coalesce({name}, '') AS w_{name}" for name in WORKLOAD)
+_OWNERS = ", ".join(f"coalesce({name}, '') AS {name}" for name in WORKLOAD)
+_SAME = " AND ".join(f"coalesce(b.{name}, '') = o.{name}" for name in WORKLOAD)
+_NUMBERED = f"""
+CREATE TEMP TABLE owners AS
+SELECT row_number() OVER () AS owner, * FROM (SELECT DISTINCT {_OWNERS} FROM behaviours);
+CREATE TEMP TABLE unit_numbers AS
+SELECT (row_number() OVER (ORDER BY unit) - 1)::UINTEGER AS number, unit FROM (SELECT DISTINCT unit FROM behaviours)
+"""  # noqa: S608 - made of names of this project
 _SQL = f"""
-SELECT {_OWNERS}, {_COLUMNS}, phase, list(DISTINCT unit) AS units, sum("count")::UBIGINT AS "count",
+SELECT o.owner, {_COLUMNS}, phase, list(u.number) AS units, sum("count")::UBIGINT AS "count",
     min(epoch_us(first_seen)) AS first, max(epoch_us(last_seen)) AS last
-FROM behaviours
+FROM behaviours b JOIN owners o ON {_SAME} JOIN unit_numbers u ON b.unit = u.unit
 WHERE errno = 0 OR (class = 'socket' AND errno NOT IN ({_SOCKETS}))
     OR (class NOT IN ('socket', 'capability') AND errno NOT IN ({_NUMBERS}))
 GROUP BY ALL
-"""  # noqa: S608 - made of names and numbers of this module
-_OF_ONE = (
-    f'SELECT {", ".join(KEY)}, phase, units, "count", first, last FROM distinct_rows WHERE '  # noqa: S608
-    + " AND ".join(f"w_{name} = ?" for name in WORKLOAD)
-)
+"""  # noqa: S608 - made of names and numbers of this project
+_OF_ONE = f"""SELECT {", ".join(KEY)}, phase, units, "count", first, last FROM distinct_rows WHERE owner = ?"""  # noqa: S608
 
 
 def _whose(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, ...]]:
-    owners = ", ".join(f"w_{name}" for name in WORKLOAD)
-    found = connection.execute(f"SELECT DISTINCT {owners} FROM distinct_rows").fetchall()  # noqa: S608
+    found = connection.execute(f"SELECT {', '.join(WORKLOAD)} FROM owners").fetchall()  # noqa: S608
     return [tuple(map(str, row)) for row in found]
+
+
+def _named(rows: pa.Table, names: pa.Array) -> pa.Table:
+    """Unit numbers as names."""
+    units = pa.concat_arrays(rows["units"].chunks) if rows.num_rows else pa.array([], pa.list_(pa.uint32()))
+    values = pa.DictionaryArray.from_arrays(units.values.cast(pa.int32()), names)
+    named = pa.ListArray.from_arrays(units.offsets, values)
+    return rows.set_column(rows.schema.get_field_index("units"), "units", named)
 
 
 def _text(table: pa.Table) -> pa.Table:

@@ -104,7 +104,7 @@ def items_of(rows: pa.Table, units: Sequence[str]) -> dict[str, Item]:
         key = tuple(by)
         bits = known_units.get(key)
         if bits is None:
-            bits = known_units[key] = sum(bit[u] for u in key)
+            bits = known_units[key] = sum(bit[u] for u in set(key))
         item = items.get(path)
         if item is None:
             item = items[path] = Item(path)

@@ -91,7 +91,28 @@ def _shared(scale: int) -> list[Behaviour]:
 
 def _word(number: int) -> str:
     """A name as people give them: no shape says which others there are."""
-    syllables = "ba ce di fo gu ha je ki lo mu na pe ri so tu va we xi yo zu".split()
+    syllables = [
+        "ba",
+        "ce",
+        "di",
+        "fo",
+        "gu",
+        "ha",
+        "je",
+        "ki",
+        "lo",
+        "mu",
+        "na",
+        "pe",
+        "ri",
+        "so",
+        "tu",
+        "va",
+        "we",
+        "xi",
+        "yo",
+        "zu",
+    ]
     mixed = (number * 2_654_435_761 + 97) % 20**5
     return "".join(syllables[mixed // 20**place % 20] for place in range(4 - mixed % 2))
 

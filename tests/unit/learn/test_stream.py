@@ -26,7 +26,7 @@ def dataset() -> Dataset:
 def rows(table: pa.Table) -> set[tuple[object, ...]]:
     names = (*KEY, "phase", "count", "first", "last")
     columns = [table[n].to_pylist() for n in names]
-    units = [tuple(sorted(u)) for u in table["units"].to_pylist()]
+    units = [tuple(sorted(set(u))) for u in table["units"].to_pylist()]
     return set(zip(*columns, units, strict=True))
 
 
