@@ -41,6 +41,7 @@ MANIFEST: dict[str, Any] = {
     "options": {},
 }
 Behaviour = dict[str, Any]
+_SYLLABLES = tuple(map("".join, zip("bcdfghjklmnprstvwxyz", "aeiouaeiouaeiouaeiou", strict=True)))
 
 
 def written(path: Path, workloads: int = WORKLOADS, *, scale: int = 1) -> Path:
@@ -91,30 +92,8 @@ def _shared(scale: int) -> list[Behaviour]:
 
 def _word(number: int) -> str:
     """A name as people give them: no shape says which others there are."""
-    syllables = [
-        "ba",
-        "ce",
-        "di",
-        "fo",
-        "gu",
-        "ha",
-        "je",
-        "ki",
-        "lo",
-        "mu",
-        "na",
-        "pe",
-        "ri",
-        "so",
-        "tu",
-        "va",
-        "we",
-        "xi",
-        "yo",
-        "zu",
-    ]
     mixed = (number * 2_654_435_761 + 97) % 20**5
-    return "".join(syllables[mixed // 20**place % 20] for place in range(4 - mixed % 2))
+    return "".join(_SYLLABLES[mixed // 20**place % 20] for place in range(4 - mixed % 2))
 
 
 def _own(rng: random.Random, scale: int) -> list[Behaviour]:

@@ -12,6 +12,7 @@ __all__ = ["MEASURES"]
 MEASURES: dict[str, Callable[[], list[Bar]]] = {
     "slots": slots.measure,
     "poisoned": hostile.poisoned,
+    "parts": hostile.parts,
     "calm": hostile.calm,
     "sprayed": hostile.sprayed,
     "permuted": steady.permuted,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import string
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.quality.judge import compiled, described
@@ -16,7 +17,7 @@ from models.evidence import Evidence, accesses, of_units
 from models.learn import CannotFit, Learned, Options, learn
 from models.policy import Access, Op, Target
 
-__all__ = ["intrusion", "poisoned", "sprayed"]
+__all__ = ["calm", "intrusion", "parts", "poisoned", "six", "sprayed"]
 
 UNITS = 6
 SPRAYED = 10_000
@@ -57,58 +58,124 @@ def _learn(evidence: Evidence, target: Target) -> Learned | None:
         return None
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Six real units of which none is called unlike the others, and one that will be broken into."""
+
+    evidence: Evidence
+    clean: Learned
+    victim: str
+    service: str
+    """The executable that does most there."""
+
+
+def _scene(dataset: str, target: Target) -> Scene | None:
+    """The first such six; None where no policy fits or a unit is named in every six."""
+    count = len(dataset_material(dataset)[0].evidence.units)
+    for at in range(max(1, count - UNITS + 1)):
+        evidence = six(dataset, at=at)
+        clean = _learn(evidence, target)
+        if clean is not None and not clean.outliers:
+            exes = Counter(evidence.behaviours["exe"].to_pylist())
+            service = min(exes, key=lambda exe: (-exes[exe], exe))
+            return Scene(evidence, clean, evidence.units[UNITS // 2], service)
+    return None
+
+
 def poisoned(target: Target = Target.DISCOVER, datasets: tuple[str, ...] = DATASETS) -> list[Bar]:
     """One of six real units is broken into: whether it is named, and what of it is in the policy."""
     found = []
+    measure, bar = "a poisoned unit among six", "named, and nothing of it learned"
     for dataset in datasets:
-        evidence = six(dataset)
-        clean = _learn(evidence, target)
-        victim = evidence.units[UNITS // 2]
-        exe = evidence.behaviours.filter(
-            [u == victim for u in evidence.behaviours["unit"].to_pylist()]
-        )["exe"].value_counts().to_pylist()  # fmt: skip
-        service = max(exe, key=lambda v: (v["counts"], v["values"]))["values"]
-        bad = intrusion(victim, service)
-        learned = _learn(with_rows(evidence, bad), target)
-        bar = "named, and nothing of it learned"
-        if learned is None or clean is None:
-            found.append(Bar("a poisoned unit among six", dataset, target, bar, "no policy fits", None))
+        scene = _scene(dataset, target)
+        if scene is None:
+            found.append(Bar(measure, dataset, target, bar, "no six units that work alike", None))
             continue
+        bad = intrusion(scene.victim, scene.service)
+        learned, new, taken = _taken(scene, bad, target)
         named = [o.unit for o in learned.outliers]
-        ruleset, before = compiled(learned.spec, target), compiled(clean.spec, target)
-        asked = _accesses(evidence, bad)
-        # what the clean policy allows is no part of the intrusion (a service that connects over tcp goes on doing so)
-        new = [a for a in asked if not before.decide(a).allowed]
-        taken = [described(a) for a in new if ruleset.decide(a).allowed]
-        others = [u for u in named if u != victim]
-        figure = f"{'named' if victim in named else 'not named'}, {len(taken)} of its {len(new)} accesses allowed"
+        others = [u for u in named if u != scene.victim]
+        figure = f"{'named' if scene.victim in named else 'not named'}, {len(taken)} of its {len(new)} accesses allowed"
         figure += f" ({'; '.join(taken[:4])})" if taken else ""
         figure += f", {len(others)} others named" if others else ""
-        found.append(
-            Bar("a poisoned unit among six", dataset, target, bar, figure, victim in named and not taken and not others)
-        )
+        found.append(Bar(measure, dataset, target, bar, figure, named == [scene.victim] and not taken))
     return found
+
+
+def _taken(scene: Scene, bad: list[dict[str, Any]], target: Target) -> tuple[Learned, list[Access], list[str]]:
+    """What is learned with these rows, what they add to what is allowed anyway, and what of it the policy allows."""
+    learned = learn(with_rows(scene.evidence, bad), Options(target=target))
+    ruleset, before = compiled(learned.spec, target), compiled(scene.clean.spec, target)
+    new = [a for a in _accesses(scene.evidence, bad) if not before.decide(a).allowed]
+    return learned, new, [described(a) for a in new if ruleset.decide(a).allowed]
 
 
 def _accesses(evidence: Evidence, rows: list[dict[str, Any]]) -> list[Access]:
     alone = replace(evidence, behaviours=evidence.behaviours.slice(0, 1))
     own = {s.access for s in accesses(alone.behaviours, leave_out=())}
+    seen = accesses(with_rows(alone, rows).behaviours, leave_out=())
+    return [s.access for s in seen if s.access not in own and s.access.policy_class]
+
+
+def _parts(unit: str, exe: str) -> dict[str, list[dict[str, Any]]]:
+    """Single steps of an intrusion, each of which gives it away."""
+    shell = "/usr/bin/dash"
+    capable = {"class": "capability", "op": "capable", "capability": "CAP_SYS_PTRACE"}
+    raw = {"class": "socket", "op": "socket", "family": "packet", "type": "raw"}
+    return {
+        "a shell": [executed(unit, shell, exe=exe), opened(unit, shell, exe=shell)],
+        "a service-account token": [opened(unit, TOKEN, exe=exe)],
+        "/etc/shadow": [opened(unit, "/etc/shadow", exe=exe)],
+        "an SSH key": [opened(unit, "/root/.ssh/id_rsa", exe=exe)],
+        "a program without a file": [executed(unit, "memfd:kworker", exe=exe)],
+        "a program in /dev/shm": [
+            opened(unit, "/dev/shm/kdevtmpfsi", "write+create", exe=exe),
+            executed(unit, "/dev/shm/kdevtmpfsi", exe=exe),
+        ],
+        "ld.so.preload": [opened(unit, "/etc/ld.so.preload", "write+create", exe=exe)],
+        "a cron job": [opened(unit, "/etc/cron.d/x", "write+create", exe=exe)],
+        "a packet socket": [row(unit, exe=exe, **raw)],
+        "ptrace": [row(unit, exe=exe, **capable)],
+        "curl": [executed(unit, "/usr/bin/curl", exe=exe), opened(unit, "/usr/bin/curl", exe="/usr/bin/curl")],
+        "another's environment": [opened(unit, "/proc/1/environ", exe=exe)],
+    }
+
+
+def parts(target: Target = Target.DISCOVER, datasets: tuple[str, ...] = DATASETS) -> list[Bar]:
+    """Single steps of an intrusion in one of six real units, and a whole one in two: whether anybody is told."""
+    told: dict[str, list[bool]] = {}
+    for dataset in datasets:
+        scene = _scene(dataset, target)
+        if scene is None:
+            continue
+        both = intrusion(scene.victim, scene.service) + intrusion(scene.evidence.units[0], scene.service)
+        for name, bad in {**_parts(scene.victim, scene.service), "two whole ones": both}.items():
+            learned, new, taken = _taken(scene, bad, target)
+            warned = set(learned.warnings) - set(scene.clean.warnings)
+            if new:
+                told.setdefault(name, []).append(bool(learned.outliers) or bool(warned) or not taken)
+    bar = "named or warned of (aim)"
     return [
-        s.access
-        for s in accesses(with_rows(alone, rows).behaviours, leave_out=())
-        if s.access not in own and s.access.policy_class
+        Bar("a step of an intrusion", name, target, bar, f"in {sum(some)} of {len(some)} datasets", all(some))
+        for name, some in told.items()
     ]
 
 
 def calm(target: Target = Target.DISCOVER) -> list[Bar]:
-    """No unit of the real recordings is called unlike the others."""
+    """No unit of the real recordings is called unlike the others, among all or among six of them."""
     found = []
     for dataset in DATASETS:
-        evidence = dataset_material(dataset)[0].evidence
-        learned = _learn(evidence, target)
-        named = [] if learned is None else [o.unit for o in learned.outliers]
-        figure = f"{len(named)} of {len(evidence.units)} named" + (f" ({', '.join(named)})" if named else "")
-        found.append(Bar("ordinary units", dataset, target, "none named", figure, not named))
+        whole = dataset_material(dataset)[0].evidence
+        windows = [whole, *(six(dataset, at=at) for at in range(0, max(1, len(whole.units) - UNITS + 1), UNITS // 2))]
+        named = []
+        for evidence in windows:
+            learned = _learn(evidence, target)
+            named.append([o.unit for o in learned.outliers] if learned else [])
+        wrong = sum(map(bool, named[1:]))
+        figure = f"{len(named[0])} of {len(whole.units)} named, one in {wrong} of {len(windows) - 1} sixes"
+        some = sorted({u for units in named for u in units})
+        figure += f" ({', '.join(some)})" if some else ""
+        found.append(Bar("ordinary units", dataset, target, "none named", figure, not some))
     return found
 
 
