@@ -41,7 +41,7 @@ from models.learn.choices import (
 from models.learn.dates import dated
 from models.learn.result import Why
 from models.learn.sensitive import Sensitive, is_protected, is_scratch
-from models.learn.shapes import Group, beside, cluster, escape, well_known
+from models.learn.shapes import Group, beside, cluster, escape, joined, well_known
 from models.learn.stock import FORBIDDEN, Stock
 from models.learn.suffixes import fan, generations, suffixed
 from models.learn.trie import Item, Node, merged
@@ -79,6 +79,8 @@ class Cover:
     pressure: float = 0.0
     """What each rule key costs besides; more than nothing once the target is full."""
     _plans: dict[tuple[int, int, int], Plan] = field(default_factory=dict)
+    _everybody: int = 0
+    """All units, as bits."""
     _merged: dict[tuple[int, str], Node] = field(default_factory=dict)
     _kept: list[Node] = field(default_factory=list)
     """Merged nodes, kept so that no other gets the identity of one."""
@@ -86,6 +88,7 @@ class Cover:
 
     def choose(self, root: Node) -> list[Choice]:
         """The rules for a tree, in the order of its names."""
+        self._everybody = root.units
         self._plans.clear()
         return list(flat(self._plan(root, Place("/"), NONE, NONE)))
 
@@ -187,21 +190,27 @@ class Cover:
             return known
         fixed: dict[tuple[str, str, str], list[str]] = {}
         names = []
+        habits: list[str] = []
         for name, child in node.children.items():
-            if shape := well_known(place.text, name):
+            if (shape := well_known(place.text, name)) is not None:
                 fixed.setdefault((*shape, ""), []).append(name)
-            elif copy := self._copy(node, child):
+            elif (copy := self._copy(node, child)) is not None:
                 fixed.setdefault(copy, []).append(name)
+            elif child.units == self._everybody and not child.writes and self.units >= UNITS:
+                habits.append(name)
             else:
                 names.append(name)
+        # what every unit reads is no name that varies: shapes are looked for among the others, which may take it along
         fans = fan([node.children[n] for n in names])
         in_fan = {n for g in fans for n in g.names}
         groups, left = cluster(n for n in names if n not in in_fan)
+        if groups:
+            groups, habits = joined(groups, habits)
         more, left = suffixed(left, scratch=is_scratch(place.text))
         counts = generations([node.children[n] for n in left])
         counted = {n for g in counts for n in g.names}
         days, rest = dated([node.children[n] for n in left if n not in counted], place.text)
-        left = [c.name for c in rest]
+        left = [c.name for c in rest] + habits
         special = [Group(p, tuple(sorted(n)), kind, prefix) for (p, kind, prefix), n in sorted(fixed.items())]
         groups = special + fans + groups + more + counts + days
         self._clusters[id(node)] = groups, left

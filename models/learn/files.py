@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from models.learn.choices import VARIES, Choice
@@ -19,6 +19,7 @@ from models.policy.policy import KubeArmorPolicy, Metadata
 __all__ = ["FileRules", "file_rules"]
 
 _EXAMPLES = 5
+_NOTHING = Admission()
 _STEPS = 14
 _HIGHEST = 1e4
 
@@ -78,11 +79,11 @@ def file_rules(
                 "allow more of them: --max-file-rules N",
             )
         choices = fewer
+    teller = _Teller(units)
     rules, warnings, forbidden = [], [], []
     for choice in choices:
-        price = _price(stock, choice)
         sources: tuple[str, ...] = ()
-        if price >= FORBIDDEN:
+        if _price(stock, choice) >= FORBIDDEN:
             if not choice.value.startswith("/proc"):
                 forbidden.append(choice)
                 continue
@@ -93,7 +94,7 @@ def file_rules(
                 f"{choice.value} has to be allowed whole, since {options.target} has no patterns and process ids vary: "
                 f"{', '.join(sources) or 'every executable'} could read the environment of every process there"
             )
-        rules.append(_rule(choice, units, stock, sensitive, sources))
+        rules.append(_rule(choice, teller, stock, sensitive, sources))
     if forbidden:
         raise CannotFit(
             f"{options.target} cannot hold {len(forbidden)} rules for what was used: they would admit sensitive files",
@@ -194,50 +195,69 @@ def _section(models: Iterable[FilePath | FileDirectory | FilePattern]) -> File:
     )
 
 
-def _rule(
-    choice: Choice, units: Sequence[str], stock: Stock, sensitive: Sensitive, sources: tuple[str, ...]
-) -> LearnedRule:
+def _rule(choice: Choice, teller: _Teller, stock: Stock, sensitive: Sensitive, sources: tuple[str, ...]) -> LearnedRule:
     model = _model(choice, sources)
-    field = {
-        FilePath: "match_paths",
-        FileDirectory: "match_directories",
-        FilePattern: "match_patterns",
-    }[type(model)]
+    place = {FilePath: "match_paths", FileDirectory: "match_directories", FilePattern: "match_patterns"}[type(model)]
     note = choice.note
     if choice.match == "path" and sensitive(choice.value):
         note = "sensitive; it was used"
-    admits = Admission()
+    admits = _NOTHING
     if choice.match != "path":
         kind = {"dir": "directory", "tree": "tree", "pattern": "pattern"}[choice.match]
         admits = stock.admission(kind, choice.value)
     why = Why.LIMITS if choice.limits else choice.why
-    return LearnedRule("file", field, model, evidence_of(choice.items, units, why, note, admits))
+    return LearnedRule("file", place, model, teller.evidence(choice.items, why, note, admits))
 
 
-def evidence_of(
-    items: Sequence[Item], units: Sequence[str], why: Why, note: str = "", admits: Admission | None = None
-) -> RuleEvidence:
-    """The evidence of a rule from the paths that it covers."""
-    bits = 0
-    phases: set[str] = set()
-    exes: set[str] = set()
-    for item in items:
-        bits |= item.units
-        phases |= item.phases
-        exes |= item.exes
-    return RuleEvidence(
-        why=why,
-        behaviours=sum(i.accesses for i in items),
-        count=sum(i.count for i in items),
-        units=tuple(u for place, u in enumerate(units) if bits >> place & 1),
-        phases=tuple(sorted(phases)),
-        executables=tuple(sorted(exes)),
-        first=_when(min((i.first for i in items), default=0)),
-        last=_when(max((i.last for i in items), default=0)),
-        examples=tuple(sorted(i.path for i in items)[:_EXAMPLES]),
-        admits=admits or Admission(),
-        note=note,
-    )
+@dataclass
+class _Teller:
+    """Makes the evidence of rules; what many rules share is made once."""
+
+    units: Sequence[str]
+    _units: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    _sorted: dict[frozenset[str], tuple[str, ...]] = field(default_factory=dict)
+
+    def evidence(self, items: Sequence[Item], why: Why, note: str = "", admits: Admission = _NOTHING) -> RuleEvidence:
+        """The evidence of a rule from the paths that it covers."""
+        if len(items) == 1:
+            item = items[0]
+            bits, phases, exes = item.units, frozenset(item.phases), frozenset(item.exes)
+            behaviours, count, first, last = item.accesses, item.count, item.first, item.last
+            examples: tuple[str, ...] = (item.path,)
+        else:
+            bits = 0
+            for item in items:
+                bits |= item.units
+            phases = frozenset().union(*(i.phases for i in items))
+            exes = frozenset().union(*(i.exes for i in items))
+            behaviours, count = sum(i.accesses for i in items), sum(i.count for i in items)
+            first, last = min((i.first for i in items), default=0), max((i.last for i in items), default=0)
+            examples = tuple(sorted(i.path for i in items)[:_EXAMPLES])
+        return RuleEvidence(
+            why,
+            behaviours,
+            count,
+            self._named(bits),
+            self._in_order(phases),
+            self._in_order(exes),
+            _when(first),
+            _when(last),
+            examples,
+            admits,
+            note,
+        )
+
+    def _named(self, bits: int) -> tuple[str, ...]:
+        known = self._units.get(bits)
+        if known is None:
+            known = self._units[bits] = tuple(u for place, u in enumerate(self.units) if bits >> place & 1)
+        return known
+
+    def _in_order(self, names: frozenset[str]) -> tuple[str, ...]:
+        known = self._sorted.get(names)
+        if known is None:
+            known = self._sorted[names] = tuple(sorted(names))
+        return known
 
 
 def _when(microseconds: int) -> datetime | None:

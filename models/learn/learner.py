@@ -28,7 +28,7 @@ from models.learn.sensitive import Sensitive, is_protected
 from models.learn.stock import Stock
 from models.learn.trie import Item, items_of
 from models.policy.access import NETWORK_OPS, Access, Op, PolicyClass
-from models.policy.decision import compile  # noqa: A004
+from models.policy.decision import Dialect, compile  # noqa: A004
 from models.policy.limits import LIMITS, Target, key_count
 from models.policy.model import File, Spec
 from models.policy.patterns import compile_pattern
@@ -246,13 +246,13 @@ def _not_held(
 ) -> list[str]:
     """What the finished policy would still deny of what was seen, by the target's own decisions.
 
-    Every access of the other classes is asked; of the files those with a rule of their own, and the first few that a
-    wider rule covers: the rest differ from them in name alone.
+    Every access of the other classes is asked; of the files the first few that a wider rule covers, since the rest
+    differ from them in name alone, and for KubeArmor, whose keys have quirks, those with a rule of their own as well.
     """
     ruleset = compile([policy], Posture.all("block"), dialect_of(options.target))
     questions = [(s.access, s.count) for s in seen]
-    paths = {p for r in rules if r.section == "file" for p in (r.evidence.examples or ())}
-    paths |= {r.rule.path for r in rules if r.field == "match_paths" and r.section == "file"}
+    own = "match_paths" if dialect_of(options.target) is Dialect.DISCOVER else ""
+    paths = {p for r in rules if r.section == "file" and r.field != own for p in r.evidence.examples}
     for path in sorted(paths & items.keys()):
         item = items[path]
         source = min(item.exes, default="")

@@ -54,9 +54,11 @@ def outliers(
     ):
         if len(by) == 1:
             own[next(iter(by))][reason] = weight
-    for path, item in items.items():
+    alone = [(p, i) for p, i in items.items() if i.units and i.units & (i.units - 1) == 0]
+    secret = frozenset(sensitive.among([p for p, _ in alone]))
+    for path, item in alone:
         bits = item.units
-        if bits & (bits - 1) == 0 and bits and (weight := _touch(item, path, sensitive)):
+        if weight := _touch(item, path, path in secret):
             own[units[bits.bit_length() - 1]][f"{'wrote' if item.writes else 'read'} {path}"] = weight
     return _told(own, units)
 
@@ -71,10 +73,10 @@ def _execution(path: str) -> float:
     return 5.0 if name in TOOLS or stem in TOOLS else 3.0
 
 
-def _touch(item: Item, path: str, sensitive: Sensitive) -> float:
+def _touch(item: Item, path: str, secret: bool) -> float:
     if path.startswith("/proc/") and not path.endswith("/environ"):
         return 0.0
-    if sensitive(path):
+    if secret:
         return 10.0
     return 0.5 if item.writes and is_protected(path.rpartition("/")[0]) else 0.0
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from models.policy.patterns import compile_pattern
 
-__all__ = ["EXAMPLES", "Group", "beside", "cluster", "escape", "looks_random", "well_known"]
+__all__ = ["EXAMPLES", "Group", "beside", "cluster", "escape", "joined", "looks_random", "well_known"]
 
 EXAMPLES = 3
 """Differing examples that a slot is learned from."""
@@ -34,6 +34,7 @@ _WORD_NUMBER = re.compile(r"([A-Za-z]{2,}|[g-zG-Z])([0-9]+)")
 _HEX = re.compile(r"[0-9a-f]+")
 _HEX_UPPER = re.compile(r"[0-9A-F]+")
 _EPOCH = re.compile(r"1[5-9][0-9]{8}(?:[0-9]{3}){0,3}")
+_KERNEL = ("/proc", "/dev/pts", "/sys/fs/cgroup")
 _CONTAINER_ID = re.compile(r"(|.*[-_])([0-9a-f]{32}|[0-9a-f]{64})(\..*|)")
 _CAMEL = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[A-Z]?")
 """Words written as one: ``indexPage``, ``IndexPage``, ``Readme``."""
@@ -78,6 +79,8 @@ def well_known(directory: str, name: str) -> tuple[str, str] | None:
     ``/proc/PID/fd/N``, ``/dev/pts/N``, ``#INODE`` of an ``O_TMPFILE``, a container's id in the name of its cgroup,
     ``..2026_01_02_…`` of a mounted ConfigMap.
     """
+    if name[0] not in "#." and not directory.startswith(_KERNEL):
+        return None
     if name.isdigit() and (directory == "/proc" or re.fullmatch(r"/proc/[^/]+/(task|fd|fdinfo)|/dev/pts", directory)):
         return "[0-9]*", "pid" if directory.startswith("/proc") and "/fd" not in directory else "number"
     if directory.startswith("/sys/fs/cgroup") and (match := _CONTAINER_ID.fullmatch(name)):
@@ -167,7 +170,7 @@ def cluster(names: Iterable[str]) -> tuple[list[Group], list[str]]:
             groups += _grouped(signature, members)
         taken = {n for g in groups for n in g.names}
         left = [n for n in left if n not in taken]
-    groups, left = _joined(groups, left)
+    groups, left = joined(groups, left)
     more, left = _beginnings(left)
     return _united(groups + more), left
 
@@ -303,7 +306,7 @@ def _repeat(letters: str, size: int) -> str:
     return letters * min(size, EXACT) + "?" * max(0, size - EXACT)
 
 
-def _joined(groups: list[Group], left: list[str]) -> tuple[list[Group], list[str]]:
+def joined(groups: list[Group], left: list[str]) -> tuple[list[Group], list[str]]:
     """Left-over names go to the group that they fit."""
     if not groups or not left:
         return groups, left
