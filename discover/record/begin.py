@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from collectors.live.backend import BACKENDS, Pinned, Settings, load, subsystem_index
 from collectors.live.launch import Launched, launch
@@ -28,7 +29,7 @@ from discover.record.memory import give_back
 from discover.record.options import RecordOptions
 from discover.record.run import Outcome, Progress, Run, Stop
 from discover.version import VERSION
-from models.dataset_layout import read_manifest
+from models.dataset_layout import read_manifest, segment_files
 
 __all__ = ["record", "resume"]
 
@@ -171,4 +172,5 @@ def resume(path: Path, tell: Callable[[Progress], None], limit: float | None = N
     with Stop() as stop, RecordingWriter.resume(path, same_counters=True, redact=redactor.segment) as writer:
         _hurry()
         session = Session(target, loaded, writer, run=manifest["id"], redact=redactor.argv, raw=options.raw)
+        session.counters.behaviours = sum(pq.read_metadata(file).num_rows for file in segment_files(path))
         return Run(options, target, session, loaded, writer, stop, tell, None).to_the_end()

@@ -202,7 +202,7 @@ class Run:
             return "drills: " + ", ".join(drill.name for drill in self.options.drills)
         units = [unit.unit for unit in self.session.namer.units() if unit.ended is None]
         if not units:
-            return "nothing of it runs"
+            return "nothing of it runs" if self.session.namer.units() else "waiting for it to do something"
         starting = len(set(units) - self.session.ready)
         return (
             ("starting up" if len(units) == 1 else f"{starting} of {len(units)} units start up")
