@@ -122,7 +122,7 @@ class Coverage:
     def _standing(self, name: str) -> Standing:
         unit = self._units.get(name)
         if unit is None or not unit.slots:
-            return Standing(name, 1.0, "idle in its steady phase so far")
+            return Standing(name, 1.0, "nothing done in its steady phase so far")
         if unit.listens and not unit.served:
             return Standing(name, 1.0, "listens, but has accepted nothing in its steady phase")
         if unit.slots < self.blocks:

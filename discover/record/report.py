@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import signal
 from typing import Any
@@ -10,6 +11,7 @@ from discover.record.run import NOT_ASKED, Outcome
 
 __all__ = ["as_json", "lines"]
 
+_UNITS = 5
 _ENDS = {"stop": signal.SIGTERM, "crash": signal.SIGSEGV}
 
 
@@ -29,6 +31,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "drilled": outcome.drilled,
         "not_drilled": outcome.not_drilled,
         "files": outcome.files,
+        "coverage": [dataclasses.asdict(standing) for standing in outcome.coverage],
     }
 
 
@@ -49,6 +52,7 @@ def lines(outcome: Outcome) -> list[str]:
     unwatched = [f"{name} ({state['note']})" for name, state in outcome.watched.items() if state["state"] != "watched"]
     if unwatched:
         text.append(_row("unwatched", "; ".join(unwatched)))
+    text += [_row("coverage", f"{standing.unit}: {standing.why}") for standing in outcome.coverage[:_UNITS]]
     if outcome.files:
         unread = f", {outcome.files['not_read']:,} directories by name alone" if outcome.files["not_read"] else ""
         text.append(_row("files", f"{outcome.files['listed']:,} that exist{unread}"))

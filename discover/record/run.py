@@ -20,7 +20,7 @@ from collectors.mount_namespaces import HeldNamespaces
 from collectors.target import Target
 from collectors.units import UnitInfo
 from collectors.writer import RecordingWriter
-from discover.record.coverage import SLOT, Coverage
+from discover.record.coverage import SLOT, Coverage, Standing
 from discover.record.memory import give_back
 from discover.record.options import RecordOptions
 from models.behaviour import Phase
@@ -68,6 +68,8 @@ class Outcome:
     """Whether the recorder told the command to stop."""
     files: dict[str, int] = field(default_factory=dict)
     """Of the inventory: `listed`, and the directories that were `not_read`."""
+    coverage: list[Standing] = field(default_factory=list)
+    """With ``--until-covered``: how far each unit was, the least covered first."""
     refusals: list[str] = field(default_factory=list)
 
 
@@ -113,6 +115,7 @@ class Run:
         self._results: list[drilling.DrillResult] = []
         self._stopped = False
         self._files: dict[str, int] = {}
+        self._standings: list[Standing] = []
         self._drill: threading.Thread | None = None
         self._steady_at: dict[str, float] = {}
         self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0, "alive": 0.0, "slot": SLOT}
@@ -127,6 +130,7 @@ class Run:
     def to_the_end(self) -> Outcome:
         """Record until something ends it, then finish the dataset."""
         reason = self._loop()
+        self._standings = self.coverage.standings() if self.coverage else []
         self._end_command()
         self.session.stop()
         with self.namespaces:
@@ -147,6 +151,7 @@ class Run:
             not_drilled={n: why if n in asked else NOT_ASKED for n, why in missing.items()},
             stopped=self._stopped,
             files=self._files,
+            coverage=self._standings,
             refusals=[f"{r.backend}: {r.reason.splitlines()[0]}" for r in self.loaded.refusals],
         )
 

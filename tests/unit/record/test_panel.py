@@ -13,6 +13,7 @@ import pytest
 
 from collectors.live.session import Counters
 from discover.record.bottom import Bottom
+from discover.record.coverage import Standing
 from discover.record.panel import line, picture
 from discover.record.report import lines
 from discover.record.run import NOT_ASKED, Outcome, Progress
@@ -108,6 +109,7 @@ def outcome(**more: Any) -> Outcome:
         ({"exit_status": -15, "stopped": True}, "command     stopped by the recorder (SIGTERM)"),
         ({"exit_status": -15}, "command     ended with SIGTERM"),
         ({"exit_status": -11, "drilled": ["crash"]}, "command     ended with SIGSEGV, as the drill crash had it"),
+        ({"coverage": [Standing("u-1", 1.0, "idle")]}, "coverage    u-1: idle"),
         ({"exit_status": -11}, "command     ended with SIGSEGV"),
         ({}, "lost        nothing"),
         ({"losses": [{"unit": "u", "cause": "ring-full", "count": 5}]}, "lost        5 ring-full"),

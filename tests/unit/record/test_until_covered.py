@@ -76,7 +76,7 @@ def test_idleness_is_never_enough() -> None:
     for _ in range(1000):
         nothing.slot()
     assert not nothing.coverage.enough()
-    assert nothing.why == "idle in its steady phase so far"
+    assert nothing.why == "nothing done in its steady phase so far"
 
 
 def test_a_server_that_served_nobody_is_never_covered_though_it_is_busy_with_itself() -> None:
