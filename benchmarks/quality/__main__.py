@@ -4,7 +4,7 @@
     python -m benchmarks.quality --quick              every fourth unit, no loads, nothing synthetic: a minute
     python -m benchmarks.quality --only poisoned --only slots
     python -m benchmarks.quality --dataset nginx --target discover --method learned --verbose
-    python -m benchmarks.quality --json > quality.json
+    python -m benchmarks.quality --json > quality.json   # pandas.DataFrame(json.load(f)["table"])
     python -m benchmarks.quality --scale              20 M rows, 300 workloads, against DuckDB's group-by
 
 Tables go to standard output, progress to standard error. Exit codes: 0 every bar is met, 1 one is not, 2 usage,
@@ -91,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = sorted({d for d, _, _ in results}, key=[*DATASETS, *APART].index)
     compared = [c for t in targets for n in names if (c := verdicts.compare(results, n, t)) is not None]
     if options.json:
-        whole = {"results": report.as_json(results), "bars": [vars(b) for b in found]}
+        whole: dict[str, object] = {"table": report.flat(results), "bars": [vars(b) for b in found]}
+        whole["results"] = report.as_json(results)
         whole["comparisons"] = [vars(c) for c in compared]
         json.dump(whole, sys.stdout, indent=1, default=str)
         print()

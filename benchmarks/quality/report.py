@@ -11,7 +11,7 @@ from benchmarks.quality.judge import Tally
 from benchmarks.quality.verdicts import Bar, Comparison
 from models.policy import Target
 
-__all__ = ["as_json", "bar_table", "comparison_table", "method_table", "table"]
+__all__ = ["as_json", "bar_table", "comparison_table", "flat", "method_table", "table"]
 
 NO_INVENTORY = "no inventory"
 
@@ -90,6 +90,34 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
         )
     head = ("dataset", "target", "baseline better in one, worse in none", "better in some", "peer", "admission ratio")
     return table(head, rows)
+
+
+def flat(results: Mapping[tuple[str, Target, str], Result]) -> list[dict[str, Any]]:
+    """One flat row for each dataset, target and method: what ``pandas.DataFrame`` takes. None is not known."""
+    rows = []
+    for (dataset, target, method), r in results.items():
+        unit, load, a = r.by_unit, r.by_load, r.admitted
+        row: dict[str, Any] = {"dataset": dataset, "target": str(target), "method": method, "refused": r.refused}
+        for name, tally in (
+            ("steady", unit.steady),
+            ("all", unit.all),
+            *((f"class_{name}", tally) for name, tally in unit.classes.items()),
+            ("load", load.all),
+        ):
+            row |= {f"{name}_denied": tally.denied, f"{name}_of": tally.of}
+            row |= {f"{name}_denied_count": tally.denied_count, f"{name}_of_count": tally.of_count}
+        stock = {
+            "existing": a.files,
+            "readable": a.reads,
+            "writable": a.writes,
+            "readable_packaged": a.reads_packaged,
+            "writable_packaged": a.writes_packaged,
+            "sensitive": len(a.sensitive),
+            "executables": a.executables,
+        }
+        row |= stock if a.known and not r.refused else dict.fromkeys(stock)
+        rows.append(row | {"rules": r.rules, "keys": r.keys, "fits": r.fits, "set_apart": len(r.outliers)})
+    return rows
 
 
 def as_json(results: Mapping[tuple[str, Target, str], Result]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.quality.__main__ import main, parser
 from benchmarks.quality.folds import Result
 from benchmarks.quality.judge import Denials, Tally
-from benchmarks.quality.report import bar_table, method_table
+from benchmarks.quality.report import bar_table, flat, method_table
 from benchmarks.quality.stock import Admitted
 from benchmarks.quality.verdicts import Bar, bars, compare, failed
 from models.policy import Target
@@ -86,6 +86,16 @@ def test_hostile_words_stay_in_their_cell() -> None:
     line = bar_table([Bar("m", "d", "t", "b", "a|b", True)]).splitlines()[-1]
     assert line == "| m | d | t | b | a\\|b | yes |"
     assert "21 of 1,000 (2.10%)" in method_table(results(result("learned", 21, 0, 1)), DISCOVER)
+
+
+def test_the_table_of_a_notebook_is_flat() -> None:
+    rows = flat(results(result("learned", 21, 5, 9), result("literal", 30, 0, 900, stock=Admitted(known=False))))
+    assert [(r["method"], r["steady_denied"], r["all_of"], r["readable"]) for r in rows] == [
+        ("learned", 21, 2000, 5),
+        ("literal", 30, 2000, None),
+    ]
+    assert rows[0].keys() == rows[1].keys()
+    assert all(v is None or isinstance(v, str | int | bool) for row in rows for v in row.values())
 
 
 def test_the_command_line(capsys) -> None:  # type: ignore[no-untyped-def]
