@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -54,7 +55,7 @@ def learn_all(
                 yield evidence, _resolved(evidence, _learn(evidence, options), options, source)
             return
         # spawned, not forked: DuckDB's threads do not survive a fork
-        pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+        pool = stack.enter_context(ProcessPoolExecutor(jobs, get_context("spawn"), initializer=gc.disable))
         waiting: deque[tuple[Evidence, Future[Learned | CannotFit | RowsNeeded]]] = deque()
         for evidence in some:
             waiting.append((evidence, pool.submit(_learn, evidence, options)))

@@ -130,10 +130,11 @@ class Cover:
         return Plan(2 * FORBIDDEN, (Choice("path", place.text, write, Why.SEEN, node.paths),))
 
     def _can_hold(self, path: str) -> bool:
-        size = len(path.encode("utf-8", "surrogateescape"))
+        plain = path.isascii()
+        size = len(path) if plain else len(path.encode("utf-8", "surrogateescape"))
         if size > min(200, self.limits.path_bytes or 200) or not _PATH.fullmatch(path):
             return False
-        if any("\ud800" <= c <= "\udfff" for c in path):
+        if not plain and any("\ud800" <= c <= "\udfff" for c in path):
             return False
         if not self.limits.literal_globs and any(c in "*?[]{}" for c in path):
             return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +60,23 @@ def learn(evidence: Evidence, options: Options | None = None) -> Learned:
     Pure: the same evidence and options give the same result, whatever the order of the rows. Raises `CannotFit` where
     the target cannot hold it.
     """
-    options = options or Options()
+    with _without_cycles():
+        return _learn(evidence, options or Options())
+
+
+@contextlib.contextmanager
+def _without_cycles() -> Iterator[None]:
+    """Learning makes many objects and no cycle of them; looking for cycles all the while would take as long again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _learn(evidence: Evidence, options: Options) -> Learned:
     sensitive = Sensitive((*options.sensitive, *(p for p in options.refuse if p.startswith("/"))))
     leave_out = _phases_left_out(evidence, options)
     units = list(evidence.units)
