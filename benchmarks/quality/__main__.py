@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--workloads", type=int, default=WORKLOADS, help="of --scale (default %(default)s)")
     made.add_argument("--scratch", type=Path, help="where --scale writes (default: the temporary directory)")
     made.add_argument("--verbose", action="store_true", help="also some of what was denied and admitted")
+    made.add_argument(
+        "--stock", default="", metavar="DATASET", help="a dataset without an inventory takes this one's (same machine)"
+    )
     made.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     return made
 
@@ -78,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = options.only or (["folds"] if narrowed else ["folds", *MEASURES])
     try:
         names = (options.dataset or (*DATASETS, *APART)) if "folds" in wanted else ()
-        tasks = [f for name in names for f in folds(name, quick=options.quick)]
+        tasks = [f for name in names for f in folds(name, quick=options.quick, stock=options.stock)]
     except DatasetError as error:
         print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
         return 3

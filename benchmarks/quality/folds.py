@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,8 @@ class Fold:
     name: str
     train: tuple[str, ...]
     test: tuple[str, ...]
+    stock: str = ""
+    """Whose inventory it takes if it has none."""
 
 
 @dataclass
@@ -50,9 +52,9 @@ class Result:
     admitted: Admitted = field(default_factory=Admitted)
 
 
-def folds(dataset: str, *, quick: bool = False) -> list[Fold]:
+def folds(dataset: str, *, quick: bool = False, stock: str = "") -> list[Fold]:
     """Every fold of a dataset: all units at once, each unit held out, each kind of load held out."""
-    material, loads = dataset_material(dataset)
+    material, loads = dataset_material(dataset, stock)
     units = material.evidence.units
     found = [Fold(dataset, WHOLE, "", units, ())]
     if len(units) > 1:
@@ -63,7 +65,7 @@ def folds(dataset: str, *, quick: bool = False) -> list[Fold]:
         train = tuple(u for u in units if u not in test)
         if train and test and not quick:
             found.append(Fold(dataset, LOAD, load, train, test))
-    return found
+    return [replace(fold, stock=stock) for fold in found]
 
 
 def run(tasks: Sequence[Fold], methods: Sequence[str], targets: Sequence[Target], jobs: int) -> Iterator[list[Result]]:
@@ -77,8 +79,8 @@ def run(tasks: Sequence[Fold], methods: Sequence[str], targets: Sequence[Target]
 
 
 @lru_cache(maxsize=8)
-def _stock(dataset: str) -> Stock:
-    return Stock(dataset_material(dataset)[0].evidence.inventory)
+def _stock(dataset: str, stock: str) -> Stock:
+    return Stock(dataset_material(dataset, stock)[0].evidence.inventory)
 
 
 @lru_cache(maxsize=64)
@@ -88,7 +90,7 @@ def _unit(dataset: str, unit: str) -> Material:
 
 def _fold(arguments: tuple[Fold, tuple[str, ...], tuple[Target, ...]]) -> list[Result]:
     fold, methods, targets = arguments
-    whole = dataset_material(fold.dataset)[0]
+    whole = dataset_material(fold.dataset, fold.stock)[0]
     material = whole if fold.kind == WHOLE else whole.of(fold.train)
     known: dict[Any, tuple[Made, Any]] = {}
     results = []
@@ -110,7 +112,7 @@ def _fold(arguments: tuple[Fold, tuple[str, ...], tuple[Target, ...]]) -> list[R
 
 def _judged(fold: Fold, made: Made, target: Target, material: Material) -> Any:
     if fold.kind == WHOLE:
-        return admitted(made.spec, target, _stock(fold.dataset), material)
+        return admitted(made.spec, target, _stock(fold.dataset, fold.stock), material)
     ruleset, found = compiled(made.spec, target), Denials()
     for unit in fold.test:
         found += judge(ruleset, _unit(fold.dataset, unit).seen)

@@ -100,10 +100,17 @@ class Material:
 
 
 @lru_cache(maxsize=8)
-def dataset_material(name: str, root: Path = ROOT / "datasets") -> tuple[Material, dict[str, list[str]]]:
-    """The material of a dataset's workload, and the kinds of load that each of its units went through."""
+def dataset_material(
+    name: str, stock: str = "", root: Path = ROOT / "datasets"
+) -> tuple[Material, dict[str, list[str]]]:
+    """The material of a dataset's workload, and the kinds of load that each of its units went through.
+
+    A dataset without an inventory takes that of `stock`, another dataset recorded on the same machine.
+    """
     dataset = open_dataset(root / name)
     evidence, *others = gather(dataset)
+    if stock and not evidence.inventory.num_rows:
+        evidence = replace(evidence, inventory=open_dataset(root / stock).inventory())
     if others:
         raise ValueError(f"{root / name} holds {1 + len(others)} workloads: one is judged at a time")
     loads = {
