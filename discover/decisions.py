@@ -30,7 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from discover.errors import UsageError
-from models.evidence import Evidence, accesses
+from models.accesses import seen_in
+from models.behaviour import Phase
+from models.evidence import Evidence
 from models.learn import LearnedRule, RuleEvidence, Why
 from models.policy import (
     CapabilityRule,
@@ -131,7 +133,8 @@ class Decisions:
     def must_sees(self, evidence: Evidence, drills: Iterable[str] = ()) -> list[MustSee]:
         """What has to be recorded, and whether it was; `drills` are those that the units went through."""
         drilled = set(drills)
-        seen = accesses(evidence.behaviours)
+        # the distinct rows: of many workloads at once, the evidence holds no others
+        seen = seen_in(evidence.distinct((Phase.EXEC_SESSION,))) if self.must_see else []
         phases = {p for s in seen for p in s.phases}
         answer = []
         for decision in self.must_see:

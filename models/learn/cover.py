@@ -47,7 +47,7 @@ from models.learn.suffixes import fan, generations, suffixed
 from models.learn.trie import Item, Node, merged
 from models.policy.limits import Limits
 
-__all__ = ["Choice", "Cover"]
+__all__ = ["Choice", "Cover", "can_hold"]
 
 RULE = 0.02
 _OPEN = {
@@ -65,6 +65,19 @@ _SIBLINGS = 20
 """Temporary names that a unit may leave beside a known file of a protected directory."""
 _PATH = re.compile(r"/+.*[^/]")
 """What the CRD takes as a path: no line break, no slash at the end."""
+
+
+def can_hold(path: str, limits: Limits) -> bool:
+    """Whether a target takes a path as it is."""
+    plain = path.isascii()
+    size = len(path) if plain else len(path.encode("utf-8", "surrogateescape"))
+    if size > min(200, limits.path_bytes or 200) or not _PATH.fullmatch(path):
+        return False
+    if not plain and any("\ud800" <= c <= "\udfff" for c in path):
+        return False
+    if not limits.literal_globs and any(c in "*?[]{}" for c in path):
+        return False
+    return limits.components is None or path.count("/") <= limits.components
 
 
 @dataclass
@@ -109,7 +122,7 @@ class Cover:
             return itself
         single, leaves, deeper = self._children(node, place, below, below)
         best = Plan(itself.cost + single.cost, (itself, single))
-        for plan in self._wider(node, place, below, itself, leaves, deeper):
+        for plan in self._wider(node, place, below, itself, single, leaves, deeper):
             if plan.cost < best.cost:
                 best = plan
         return best
@@ -122,23 +135,12 @@ class Cover:
             price = self.stock.pattern(place.text).of(write=write)
             cost = RULE + self.pressure + _OPEN[Why.SLOT][write] + price
             return Plan(cost, (Choice("pattern", place.text, write, Why.SLOT, node.paths),))
-        if self._can_hold(place.text):
+        if can_hold(place.text, self.limits):
             return Plan(RULE + self.pressure, (Choice("path", place.text, write, Why.SEEN, node.paths),))
         if self.limits.patterns:
             # a line break, a name of more than 200 bytes: what the CRD takes in no path it takes in a pattern
             return Plan(RULE, (Choice("pattern", escape(place.text), write, Why.SEEN, node.paths),))
         return Plan(2 * FORBIDDEN, (Choice("path", place.text, write, Why.SEEN, node.paths),))
-
-    def _can_hold(self, path: str) -> bool:
-        plain = path.isascii()
-        size = len(path) if plain else len(path.encode("utf-8", "surrogateescape"))
-        if size > min(200, self.limits.path_bytes or 200) or not _PATH.fullmatch(path):
-            return False
-        if not plain and any("\ud800" <= c <= "\udfff" for c in path):
-            return False
-        if not self.limits.literal_globs and any(c in "*?[]{}" for c in path):
-            return False
-        return self.limits.components is None or path.count("/") <= self.limits.components
 
     # The names in a directory
 
@@ -318,20 +320,16 @@ class Cover:
     # Wider rules
 
     def _wider(
-        self, node: Node, place: Place, below: int, itself: Plan, leaves: Novelty, deeper: Novelty
+        self, node: Node, place: Place, below: int, itself: Plan, single: Plan, leaves: Novelty, deeper: Novelty
     ) -> Iterator[Plan]:
         """A rule on the directory, for reading or for both, and one on the whole tree, where they are earned."""
-        pressed = self.pressure > 0 or itself.cost >= FORBIDDEN or self._cannot_hold_children(node, place)
+        # at a price that no rule has, something here or below can be held by nothing narrower
+        pressed = self.pressure > 0 or itself.cost >= FORBIDDEN or single.cost >= FORBIDDEN
         if leaves.earned or pressed:
             yield from self._directory(node, place, below, itself, limits=not leaves.earned)
         everything = leaves + deeper
         if ((deeper.names or deeper.slots) and everything.earned) or pressed:
             yield from self._tree(node, place, below, itself, limits=not everything.earned)
-
-    def _cannot_hold_children(self, node: Node, place: Place) -> bool:
-        if self.limits.patterns:
-            return False
-        return any(c.item is not None and not self._can_hold(f"{place.text}/{c.name}") for c in node.children.values())
 
     def _directory(self, node: Node, place: Place, below: int, itself: Plan, *, limits: bool) -> Iterator[Plan]:
         items = [i for c in node.children.values() if c.item is not None for i in c.paths]

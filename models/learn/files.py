@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from models.learn.choices import VARIES, Choice
-from models.learn.cover import Cover
+from models.learn.cover import Cover, can_hold
 from models.learn.result import Admission, CannotFit, LearnedRule, Options, RuleEvidence, Why
 from models.learn.sensitive import Sensitive
 from models.learn.stock import FORBIDDEN, Stock
@@ -83,6 +83,9 @@ def file_rules(
     rules, warnings, forbidden = [], [], []
     for choice in choices:
         sources: tuple[str, ...] = ()
+        if choice.match == "path" and not can_hold(choice.value, limits):
+            forbidden.append(choice)
+            continue
         if _price(stock, choice) >= FORBIDDEN:
             if not choice.value.startswith("/proc"):
                 forbidden.append(choice)

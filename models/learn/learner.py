@@ -89,8 +89,12 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
         items, seen = _parts(evidence.distinct(leave_out, units), units, options)
     warnings = [_set_apart(o) for o in apart]
     rules: dict[str, tuple[LearnedRule, ...]] = {}
-    for section, make in (("process", process_rules), ("network", network_rules), ("capabilities", capability_rules)):
-        found, said = make(seen, units, options.target)
+    host = evidence.is_host
+    for section, (found, said) in {
+        "process": process_rules(seen, units, options.target),
+        "network": network_rules(seen, units, options.target, host=host),
+        "capabilities": capability_rules(seen, units, options.target, host=host),
+    }.items():
         rules[section] = tuple(found)
         warnings += said
     classes = _classes(evidence, seen, items)

@@ -134,15 +134,34 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
 def _origins(sources: Iterable[str]) -> tuple[Source, ...]:
     """From where, as a rule says it: nothing where one source has no path that a rule can name (a memfd)."""
     named = sorted(sources)
-    return tuple(Source(path=s) for s in named) if all(s.startswith("/") and _is_path(s) for s in named) else ()
+    return tuple(Source(path=s) for s in named) if all(map(_nameable, named)) else ()
+
+
+def _host_origins(sources: Iterable[str], what: str) -> tuple[tuple[Source, ...], list[str]]:
+    """The sources that a host policy can name, and a word about each that it cannot."""
+    named = sorted(s for s in sources if _nameable(s))
+    others = sorted(s for s in sources if not _nameable(s))
+    return tuple(Source(path=s) for s in named), [
+        f"{s or 'an executable without a name'} {what}, and a host policy can only allow that from a path"
+        for s in others
+    ]
+
+
+def _nameable(source: str) -> bool:
+    return len(source) > 1 and source.startswith("/") and _is_path(source)
 
 
 def _is_path(path: str) -> bool:
     return len(path.encode("utf-8", "surrogateescape")) <= 199 and path.isprintable()
 
 
-def network_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) -> tuple[list[LearnedRule], list[str]]:
-    """The fewest protocols and types that let every socket be made that was made, each from where it was made."""
+def network_rules(
+    seen: Iterable[Seen], units: Sequence[str], target: Target, *, host: bool = False
+) -> tuple[list[LearnedRule], list[str]]:
+    """The fewest protocols and types that let every socket be made that was made, each from where it was made.
+
+    A `host` policy has to say from where in each rule (the CRD of KubeArmorHostPolicy requires ``fromSource``).
+    """
     gathered: dict[str, Gathered] = defaultdict(Gathered)
     examples: dict[str, set[str]] = defaultdict(set)
     words: dict[tuple[Any, ...], str | None] = {}
@@ -165,15 +184,21 @@ def network_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
         one.access.source for one in seen if one.access.op is Op.EXEC
     }
     rules = []
+    warnings = [f"no protocol rule allows sockets of {name}" for name in sorted(unnamed)]
     for word in sorted(gathered, key=_WORDS.index):
         found = gathered[word]
         narrow = found.closed(units) and set(found.sources) < everywhere
         origin = _origins(found.sources) if narrow else ()
+        if host:
+            origin, said = _host_origins(found.sources, f"used {word}")
+            warnings += said
+            if not origin:
+                continue
         evidence = found.evidence(examples=tuple(sorted(examples[word])))
         rules.append(
             LearnedRule("network", "match_protocols", ProtocolRule(protocol=word, from_source=origin), evidence)
         )
-    return rules, [f"no protocol rule allows sockets of {name}" for name in sorted(unnamed)]
+    return rules, warnings
 
 
 def _word(access: Access, dialect: Dialect) -> str | None:
@@ -194,8 +219,10 @@ def _word(access: Access, dialect: Dialect) -> str | None:
     return None
 
 
-def capability_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) -> tuple[list[LearnedRule], list[str]]:
-    """A rule for each capability that was used."""
+def capability_rules(
+    seen: Iterable[Seen], units: Sequence[str], target: Target, *, host: bool = False
+) -> tuple[list[LearnedRule], list[str]]:
+    """A rule for each capability that was used; in a `host` policy from where, as for sockets."""
     gathered: dict[str, Gathered] = defaultdict(Gathered)
     executed = set()
     for one in seen:
@@ -211,6 +238,11 @@ def capability_rules(seen: Iterable[Seen], units: Sequence[str], target: Target)
         found = gathered[name]
         narrow = found.closed(units) and set(found.sources) < executed
         origin = _origins(found.sources) if narrow else ()
+        if host:
+            origin, said = _host_origins(found.sources, f"used the capability {name}")
+            warnings += said
+            if not origin:
+                continue
         rule = CapabilityRule(capability=name, from_source=origin)
         rules.append(LearnedRule("capabilities", "match_capabilities", rule, found.evidence()))
     return rules, warnings

@@ -54,7 +54,7 @@ _PROTECTED = re.compile(
     r"(?:var/)?run/secrets|var/lib/dpkg|home/[^/]+/\.[^/]+)(?:/.*)?"
 )
 _MANY = 1000
-_SCRATCH = re.compile(r"/(?:tmp|var/tmp|dev/shm|run|var/run|run/user/\d+)(?:/.*)?")
+_SCRATCH = re.compile(r"/(?:tmp|var/tmp|dev/shm|(?:var/)?run(?!/secrets(?:/|$)))(?:/.*)?")
 SHELLS = frozenset({"sh", "ash", "bash", "dash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "busybox", "toybox"})
 _TOOLS = """
 wget curl nc ncat netcat socat telnet ssh scp sftp ftp tftp rsync
