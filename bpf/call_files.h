@@ -33,6 +33,34 @@ static __always_inline bool about_name(struct request *q, __u64 cgroup, struct t
 	about_given(q, task, dirfd, g, length);
 	return true;
 }
+/*
+ * The file that the current task has mapped at an address, where bpf_find_vma() is missing (before 5.17): by the tree that
+ * Linux before 6.1 keeps mappings in, 64 levels of which would be more than there are addresses.
+ */
+__noinline __u64 file_mapped_at(__u64 address)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct vm_area_struct *vma = 0;
+	struct rb_node *node;
+
+	if (!bpf_core_field_exists(mm->mm_rb) || !bpf_core_field_exists(vma->vm_rb))
+		return 0;
+	node = BPF_CORE_READ(mm, mm_rb.rb_node);
+	for (int i = 0; i < 64; i++) {
+		if (!node)
+			return 0;
+		vma = (struct vm_area_struct *)((char *)node - bpf_core_field_offset(struct vm_area_struct, vm_rb));
+		if (address < BPF_CORE_READ(vma, vm_start))
+			node = BPF_CORE_READ(node, rb_left);
+		else if (address >= BPF_CORE_READ(vma, vm_end))
+			node = BPF_CORE_READ(node, rb_right);
+		else
+			return (__u64)BPF_CORE_READ(vma, vm_file);
+	}
+	return 0;
+}
+
 #ifdef HAVE_FIND_VMA
 CALLBACK long note_file(struct task_struct *task, struct vm_area_struct *vma, void *out)
 {
@@ -49,15 +77,18 @@ static __always_inline struct file *file_in_call(struct invocation *v, struct ta
 			return 0;
 		return file_of(task, v->args[4]);
 	}
-#ifdef HAVE_FIND_VMA
 	if (op == CALL_MPROTECT) {
 		struct file *file = 0;
 
-		if (v->args[2] & PROT_EXEC)
-			bpf_find_vma(bpf_get_current_task_btf(), v->args[0], note_file, &file, 0);
+		if (!(v->args[2] & PROT_EXEC))
+			return 0;
+#ifdef HAVE_FIND_VMA
+		bpf_find_vma(bpf_get_current_task_btf(), v->args[0], note_file, &file, 0);
+#else
+		file = (struct file *)file_mapped_at(v->args[0]);
+#endif
 		return file;
 	}
-#endif
 	if (fd != NO_ARGUMENT)
 		return file_of(task, argument(v, fd));
 	return 0;

@@ -125,7 +125,17 @@ struct signal_struct {
 	struct tty_struct *tty;
 } KERNEL_STRUCT;
 
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+} KERNEL_STRUCT;
+
+struct rb_root {
+	struct rb_node *rb_node;
+} KERNEL_STRUCT;
+
 struct mm_struct {
+	struct rb_root mm_rb; /* until 6.1 */
 	unsigned long saved_auxv[2];
 	struct file *exe_file;
 	unsigned long arg_start;
@@ -187,6 +197,9 @@ struct linux_binprm {
 } KERNEL_STRUCT;
 
 struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	struct rb_node vm_rb; /* until 6.1 */
 	struct file *vm_file;
 } KERNEL_STRUCT;
 
@@ -215,8 +228,13 @@ struct socket {
 	struct sock *sk;
 } KERNEL_STRUCT;
 
+struct sockaddr_un {
+	unsigned short sun_family;
+} KERNEL_STRUCT;
+
 struct unix_address {
 	int len;
+	struct sockaddr_un name[1]; /* of `len` bytes; right behind it since 5.16 alone */
 } KERNEL_STRUCT;
 
 struct unix_sock {

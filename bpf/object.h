@@ -333,7 +333,7 @@ static __always_inline bool about_unix_name(struct request *q, struct sock *sk, 
 	if (length <= 2 || length > 110)
 		return false;
 	opaque(length);
-	if (bpf_probe_read_kernel(g, length & 127, (char *)&address->len + sizeof(int))) /* the name follows */
+	if (bpf_probe_read_kernel(g, length & 127, &address->name))
 		return false;
 	q->given = g;
 	q->given_length = length;

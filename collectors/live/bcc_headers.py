@@ -24,6 +24,8 @@ _MAYBE = {
     **{("pt_regs", name): "defined(__x86_64__)" for name in ("bx", "cx", "bp", "orig_ax")},
     **{("pt_regs", name): "defined(__aarch64__)" for name in ("regs", "orig_x0", "syscallno")},
     ("thread_info", "status"): "defined(__x86_64__)",
+    ("mm_struct", "mm_rb"): "LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)",
+    ("vm_area_struct", "vm_rb"): "LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)",
 }
 """Members that only some kernels have, and when."""
 
