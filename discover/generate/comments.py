@@ -20,6 +20,7 @@ _WHY = {
     Why.NAMES: "new names of this ending keep coming",
     Why.DIRECTORY: "new names keep coming here",
     Why.TREE: "new names keep coming below",
+    Why.COMPLETE: "every file of it is read, and packages brought them all",
     Why.LIMITS: "wider than what was seen: the target, or the number of rules asked for, cannot hold it one by one",
     Why.CLOSED: "watched and never used",
     Why.DECIDED: "decided",

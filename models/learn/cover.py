@@ -16,6 +16,7 @@ so. A target without patterns gets the directory in place of a slot.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -38,12 +39,11 @@ from models.learn.choices import (
     items_below,
     needs,
 )
-from models.learn.dates import dated
+from models.learn.grouping import Grouping
 from models.learn.result import Why
-from models.learn.sensitive import Sensitive, is_protected, is_scratch
-from models.learn.shapes import Group, beside, cluster, escape, joined, well_known
+from models.learn.sensitive import Sensitive, is_protected
+from models.learn.shapes import Group, escape
 from models.learn.stock import FORBIDDEN, Stock
-from models.learn.suffixes import fan, generations, suffixed
 from models.learn.trie import Item, Node, merged
 from models.policy.limits import Limits
 
@@ -57,12 +57,12 @@ _OPEN = {
     Why.TREE: (2.0, 6.0),
 }
 """What openness to names that do not exist yet costs, for reading and for writing."""
+_FEW = 3
+"""Rules that one on the whole directory has to save at least."""
 _SHAPED = 0.5
 """The chance that a unit brings a new name of a known shape, where nothing says that the set is closed."""
 _MOST = 20
 """New paths that one new name is taken to bring at most: one directory is one surprise, not thousands."""
-_SIBLINGS = 20
-"""Temporary names that a unit may leave beside a known file of a protected directory."""
 _PATH = re.compile(r"/+.*[^/]")
 """What the CRD takes as a path: no line break, no slash at the end."""
 
@@ -92,16 +92,14 @@ class Cover:
     pressure: float = 0.0
     """What each rule key costs besides; more than nothing once the target is full."""
     _plans: dict[tuple[int, int, int], Plan] = field(default_factory=dict)
-    _everybody: int = 0
-    """All units, as bits."""
     _merged: dict[tuple[int, str], Node] = field(default_factory=dict)
+    _grouping: Grouping = field(init=False)
     _kept: list[Node] = field(default_factory=list)
     """Merged nodes, kept so that no other gets the identity of one."""
-    _clusters: dict[int, tuple[list[Group], list[str]]] = field(default_factory=dict)
 
     def choose(self, root: Node) -> list[Choice]:
         """The rules for a tree, in the order of its names."""
-        self._everybody = root.units
+        self._grouping = Grouping(self.stock, self.units, root.units)
         self._plans.clear()
         return list(flat(self._plan(root, Place("/"), NONE, NONE)))
 
@@ -151,7 +149,7 @@ class Cover:
         """
         cost, parts = 0.0, []
         leaves = deeper = Novelty()
-        groups, left = self._groups(node, place)
+        groups, left = self._grouping.of(node, place)
         for group in groups:
             members = [c for n in group.names if needs(c := node.children[n], below, direct)]
             if not members:
@@ -160,8 +158,10 @@ class Cover:
             novelty = self._novelty(members, below, direct, shaped=True)
             if not self.limits.patterns and novelty.cost > 0:
                 certain = FORBIDDEN * 10 if group.kind == "pid" else 0.0
-                for plan in literal:
-                    annotate(plan, VARIES)
+                # one id that every unit has is this machine's perhaps, and does not vary from run to run
+                if len(members) > 1 or group.kind != "container id":
+                    for plan in literal:
+                        annotate(plan, VARIES)
                 novelty = Novelty(novelty.cost + certain, novelty.units, novelty.names, 1)
             best = Plan(sum(p.cost for p in literal) + novelty.cost, tuple(literal))
             slot = self._slot(group, node, members, place, below, direct)
@@ -186,50 +186,6 @@ class Cover:
         folders = self._novelty([c for c in rest if c.children], below, direct, shaped=False)
         return Plan(cost + files.cost + folders.cost, tuple(parts)), leaves + files, deeper + folders
 
-    def _groups(self, node: Node, place: Place) -> tuple[list[Group], list[str]]:
-        """Names of one shape, and the rest; names that are known to vary need no three examples."""
-        known = self._clusters.get(id(node))
-        if known is not None:
-            return known
-        fixed: dict[tuple[str, str, str], list[str]] = {}
-        names = []
-        habits: list[str] = []
-        for name, child in node.children.items():
-            if (shape := well_known(place.text, name)) is not None:
-                fixed.setdefault((*shape, ""), []).append(name)
-            elif (copy := self._copy(node, child)) is not None:
-                fixed.setdefault(copy, []).append(name)
-            elif child.units == self._everybody and not child.writes and self.units >= UNITS:
-                habits.append(name)
-            else:
-                names.append(name)
-        # what every unit reads is no name that varies: shapes are looked for among the others, which may take it along
-        fans = fan([node.children[n] for n in names])
-        in_fan = {n for g in fans for n in g.names}
-        groups, left = cluster(n for n in names if n not in in_fan)
-        if groups:
-            groups, habits = joined(groups, habits)
-        more, left = suffixed(left, scratch=is_scratch(place.text))
-        counts = generations([node.children[n] for n in left])
-        counted = {n for g in counts for n in g.names}
-        days, rest = dated([node.children[n] for n in left if n not in counted], place.text)
-        left = [c.name for c in rest] + habits
-        special = [Group(p, tuple(sorted(n)), kind, prefix) for (p, kind, prefix), n in sorted(fixed.items())]
-        groups = special + fans + groups + more + counts + days
-        self._clusters[id(node)] = groups, left
-        return groups, left
-
-    @staticmethod
-    def _copy(node: Node, child: Node) -> tuple[str, str, str] | None:
-        """Whether a name is that of a temporary copy which then took the place of its sibling."""
-        if child.children or child.item is None or not child.item.moved or len(child.name) < 8:
-            return None
-        stem = child.name[:-6]
-        for sibling in (stem, stem[:-1]):
-            if sibling in node.children and (shape := beside(child.name, sibling)):
-                return shape
-        return None
-
     def _slot(
         self, group: Group, node: Node, members: Sequence[Node], place: Place, below: int, direct: int
     ) -> Plan | None:
@@ -243,21 +199,16 @@ class Cover:
             self._kept.append(one)
         # in /proc and in a cgroup the kernel makes the files: what is written there is no new name
         ours = group.kind == "container id" or place.text == "/proc" or place.text.startswith("/proc/")
-        if one.writes and not ours and is_protected(place.text) and not self._beside_a_file(group, node, place):
+        if (
+            one.writes
+            and not ours
+            and is_protected(place.text)
+            and not self._grouping.beside_a_file(group, node, place)
+        ):
             return None
         plan = self._plan(one, place.slot(group.pattern), below, direct)
         annotate(plan, f"slot: {group.kind}")
         return plan
-
-    def _beside_a_file(self, group: Group, node: Node, place: Place) -> bool:
-        """Temporary names beside a file that is there, ``redis.conf-8123.tmp`` beside ``redis.conf``, and few of them.
-
-        That is how a program replaces a file of its own; a workload that sprays names into /etc has no such file.
-        """
-        siblings = [n for n in node.children if n not in group.names and group.prefix.startswith(n)]
-        if not siblings and not self.stock.exists(place.text, group.prefix.rstrip("-._#~")):
-            return False
-        return len(group.names) <= _SIBLINGS * max(1, self.units)
 
     def _is_own(self, node: Node, place: Place) -> bool:
         """Whether a protected directory is the workload's own: ``/etc/redis``, where it rewrites its configuration.
@@ -269,8 +220,8 @@ class Cover:
             return False
         if self.stock.directory(place.text).existing:
             return False
-        groups, _ = self._groups(node, place)
-        return bool(groups) and all(g.prefix and self._beside_a_file(g, node, place) for g in groups)
+        groups, _ = self._grouping.of(node, place)
+        return bool(groups) and all(g.prefix and self._grouping.beside_a_file(g, node, place) for g in groups)
 
     def _endings(
         self, rest: Sequence[Node], place: Place, below: int, direct: int
@@ -327,9 +278,24 @@ class Cover:
         pressed = self.pressure > 0 or itself.cost >= FORBIDDEN or single.cost >= FORBIDDEN
         if leaves.earned or pressed:
             yield from self._directory(node, place, below, itself, limits=not leaves.earned)
+        elif below == NONE and not place.is_pattern and node.uses > _FEW and self._is_complete(node, place):
+            folders = any(c.children for c in node.children.values())
+            yield self._all_of_it(node, place, folders=folders)
+            return
         everything = leaves + deeper
         if ((deeper.names or deeper.slots) and everything.earned) or pressed:
             yield from self._tree(node, place, below, itself, limits=not everything.earned)
+
+    def _is_complete(self, node: Node, place: Place) -> bool:
+        return not node.writes and place.text.count("/") > 2 and self.stock.complete(place.text)
+
+    def _all_of_it(self, node: Node, place: Place, *, folders: bool) -> Plan:
+        """One rule for reading in place of many, where it admits nothing that is not read today."""
+        match, value, _ = self._rule_on("tree" if folders else "dir", place)
+        if match is None:
+            return Plan(math.inf)
+        cost = RULE + self.pressure * 2 + _FEW * RULE
+        return Plan(cost, (Choice(match, value, False, Why.COMPLETE, list(items_below(node))),))
 
     def _directory(self, node: Node, place: Place, below: int, itself: Plan, *, limits: bool) -> Iterator[Plan]:
         items = [i for c in node.children.values() if c.item is not None for i in c.paths]

@@ -24,7 +24,7 @@ from models.learn.others import (
     network_rules,
     process_rules,
 )
-from models.learn.outliers import outliers
+from models.learn.outliers import outliers, rarities
 from models.learn.result import ClassState, Learned, LearnedRule, Options, Outlier
 from models.learn.sensitive import Sensitive, is_protected
 from models.learn.stock import Stock
@@ -87,7 +87,7 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
         named = {o.unit for o in apart}
         units = [u for u in units if u not in named]
         items, seen = _parts(evidence.distinct(leave_out, units), units, options)
-    warnings = [_set_apart(o) for o in apart]
+    warnings = [_set_apart(o) for o in apart] + rarities(seen, items, units, sensitive)
     rules: dict[str, tuple[LearnedRule, ...]] = {}
     host = evidence.is_host
     for section, (found, said) in {

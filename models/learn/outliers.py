@@ -10,20 +10,41 @@ units' incidence, which with six units call whoever ran the longest load an outl
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from models.accesses import Seen
 from models.learn.result import Outlier
-from models.learn.sensitive import SHELLS, TOOLS, Sensitive, is_protected, is_scratch
+from models.learn.sensitive import SHELLS, TOOLS, Sensitive, is_lever, is_protected, is_scratch
 from models.learn.trie import Item
 from models.policy.access import Op
 
-__all__ = ["FEWEST", "outliers"]
+__all__ = ["FEWEST", "outliers", "rarities"]
 
 FEWEST = 4
 """Units from which one can be unlike the others."""
 _THRESHOLD = 10.0
+_CERTAIN = 15.0
+"""A weight that needs no being alone: two of six units that run a file from /tmp are two intrusions."""
+_SHELL = 6.0
 _REASONS = 8
+_POWERFUL = frozenset(
+    {"sys_ptrace", "sys_module", "sys_rawio", "net_raw", "dac_read_search", "sys_boot", "mac_admin", "mac_override"}
+    | {"bpf", "perfmon", "sys_admin"}
+)
+_AF_NETLINK, _SOCK_RAW = 16, 3
+_ODD_FAMILIES = {17: "packet", 38: "alg", 40: "vsock"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Oddity:
+    """Something that is told of when few units do it."""
+
+    reason: str
+    weight: float
+    units: frozenset[str]
+    worth_saying: bool
+    """Whether a person should know even where it is learned."""
 
 
 def outliers(
@@ -36,49 +57,96 @@ def outliers(
     if len(units) < FEWEST:
         return []
     own: dict[str, dict[str, float]] = defaultdict(dict)
+    for odd in _oddities(seen, items, units, sensitive):
+        few = len(odd.units) * 3 <= len(units) if odd.weight >= _CERTAIN else len(odd.units) == 1
+        if few:
+            for unit in odd.units:
+                own[unit][odd.reason] = odd.weight
+    return _told(own, units)
+
+
+def rarities(seen: Iterable[Seen], items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive) -> list[str]:
+    """What fewer than half of the units did and a person should know of, though it was learned; one sentence each."""
+    if len(units) < FEWEST:
+        return []
+    told = []
+    for odd in _oddities(seen, items, units, sensitive):
+        if odd.worth_saying and len(odd.units) * 2 < len(units):
+            names = ", ".join(sorted(odd.units)[:3]) + (" and others" if len(odd.units) > 3 else "")
+            told.append(f"only {len(odd.units)} of {len(units)} units {odd.reason} ({names})")
+    return sorted(told)
+
+
+def _oddities(
+    seen: Iterable[Seen], items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive
+) -> Iterator[_Oddity]:
     executed: dict[str, set[str]] = defaultdict(set)
+    callers: dict[str, set[str]] = defaultdict(set)
     capable: dict[str, set[str]] = defaultdict(set)
     mapped: dict[str, set[str]] = defaultdict(set)
+    sockets: dict[str, set[str]] = defaultdict(set)
     for one in seen:
         access = one.access
         if access.op is Op.EXEC:
             executed[access.path] |= one.units
+            callers[access.path] |= {access.source, access.parent}
         elif access.op is Op.CAPABLE:
             capable[access.capability] |= one.units
         elif access.op is Op.MMAP_EXEC and is_scratch(access.path.rpartition("/")[0]):
             mapped[access.path] |= one.units
-    for reason, weight, by in (
-        *((f"executed {p}", _execution(p), by) for p, by in executed.items()),
-        *((f"used the capability {name}", 2.0, by) for name, by in capable.items()),
-        *((f"mapped for execution {p}", 15.0, by) for p, by in mapped.items()),
-    ):
-        if len(by) == 1:
-            own[next(iter(by))][reason] = weight
-    alone = [(p, i) for p, i in items.items() if i.units and i.units & (i.units - 1) == 0]
-    secret = frozenset(sensitive.among([p for p, _ in alone]))
-    for path, item in alone:
-        bits = item.units
-        if weight := _touch(item, path, path in secret):
-            own[units[bits.bit_length() - 1]][f"{'wrote' if item.writes else 'read'} {path}"] = weight
-    return _told(own, units)
+        elif access.op is Op.SOCKET and (kind := _odd_socket(one)):
+            sockets[kind] |= one.units
+    for path, by in executed.items():
+        weight, tool = _execution(path)
+        # a chain of programs that one of them starts is one surprise: the first that an ordinary program executes. What
+        # a shell starts to fetch something or to look around is another
+        chained = all(c in executed and len(executed[c]) * 3 <= len(units) for c in callers[path] if c and c != path)
+        counts = weight >= _CERTAIN or not chained or (tool and weight != _SHELL)
+        yield _Oddity(f"executed {path}", weight if counts else 0.0, frozenset(by), tool)
+    for name, by in capable.items():
+        strong = name in _POWERFUL
+        yield _Oddity(f"used the capability {name}", 10.0 if strong else 2.0, frozenset(by), strong)
+    for path, by in mapped.items():
+        yield _Oddity(f"mapped for execution {path}", _CERTAIN, frozenset(by), True)
+    for kind, by in sockets.items():
+        yield _Oddity(f"made {kind} sockets", 10.0, frozenset(by), True)
+    yield from _files(items, units, sensitive)
 
 
-def _execution(path: str) -> float:
+def _odd_socket(one: Seen) -> str:
+    access = one.access
+    if access.family in _ODD_FAMILIES:
+        return _ODD_FAMILIES[access.family]
+    return "raw" if access.type == _SOCK_RAW and access.family != _AF_NETLINK else ""
+
+
+def _files(items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive) -> Iterator[_Oddity]:
+    most = max(1, len(units) // 2)
+    few = [(p, i) for p, i in items.items() if i.units and i.units.bit_count() <= most]
+    secret = frozenset(sensitive.among([p for p, _ in few]))
+    for path, item in few:
+        of_proc = path.startswith("/proc/") and not path.endswith("/environ")
+        lever = bool(item.writes) and is_lever(path)
+        if lever or (path in secret and not of_proc):
+            weight, said = 10.0, True
+        elif item.writes and not of_proc and is_protected(path.rpartition("/")[0]):
+            weight, said = 0.5, False
+        else:
+            continue
+        by = frozenset(u for place, u in enumerate(units) if item.units >> place & 1)
+        yield _Oddity(f"{'wrote' if item.writes else 'read'} {path}", weight, by, said)
+
+
+def _execution(path: str) -> tuple[float, bool]:
+    """How much an executable weighs, and whether it is a tool that a person should know of."""
     name = path.rpartition("/")[2]
     if not path.startswith("/") or is_scratch(path.rpartition("/")[0]):
-        return 20.0
+        return 20.0, True
     stem = name.rstrip("0123456789.-")
     if name in SHELLS or stem in SHELLS:
-        return 6.0
-    return 5.0 if name in TOOLS or stem in TOOLS else 3.0
-
-
-def _touch(item: Item, path: str, secret: bool) -> float:
-    if path.startswith("/proc/") and not path.endswith("/environ"):
-        return 0.0
-    if secret:
-        return 10.0
-    return 0.5 if item.writes and is_protected(path.rpartition("/")[0]) else 0.0
+        return _SHELL, True
+    tool = name in TOOLS or stem in TOOLS
+    return (5.0 if tool else 3.0), tool
 
 
 def _told(own: Mapping[str, Mapping[str, float]], units: Sequence[str]) -> list[Outlier]:

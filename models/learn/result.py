@@ -50,6 +50,8 @@ class Why(StrEnum):
     """A directory in which new names keep coming."""
     TREE = "tree"
     """A directory below which new directories and names keep coming."""
+    COMPLETE = "complete"
+    """A directory that packages brought, every file of which is read: the same today, in one rule."""
     LIMITS = "limits"
     """Wider than the evidence asks for, because the target cannot hold the rules one by one."""
     DECIDED = "decided"

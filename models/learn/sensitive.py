@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from models.policy.patterns import compile_pattern
 
-__all__ = ["SHELLS", "TOOLS", "Sensitive", "is_protected", "is_scratch"]
+__all__ = ["SHELLS", "TOOLS", "Sensitive", "is_lever", "is_protected", "is_scratch"]
 
 _SENSITIVE = (
     "/etc/{shadow,gshadow}{,-}",
@@ -52,6 +52,12 @@ _PUBLIC = (
 _PROTECTED = re.compile(
     r"/(?:etc|usr|bin|sbin|lib|lib32|lib64|libx32|boot|root|proc|sys|var/spool/cron|"
     r"(?:var/)?run/secrets|var/lib/dpkg|home/[^/]+/\.[^/]+)(?:/.*)?"
+)
+_LEVER = re.compile(
+    r"/etc/(?:ld\.so\.(?:preload|conf.*)|cron.*|passwd|group|g?shadow|sudoers.*|systemd/.*|profile.*|bash\.bashrc|"
+    r"init\.d/.*|rc.*\.d/.*|pam\.d/.*|security/.*|environment|ssh/sshd_config.*)|/var/spool/cron/.*|"
+    r"/(?:root|home/[^/]+)/\.(?:ssh/.*|bashrc|profile|bash_profile|config/systemd/.*)|"
+    r"(?:/usr)?(?:/local)?/(?:bin|sbin|lib|lib64)/.*"
 )
 _MANY = 1000
 _SCRATCH = re.compile(r"/(?:tmp|var/tmp|dev/shm|(?:var/)?run(?!/secrets(?:/|$)))(?:/.*)?")
@@ -109,6 +115,12 @@ class Sensitive:
 def is_protected(directory: str) -> bool:
     """Whether no rule may let new names be written in a directory: ``/`` itself, ``/etc``, ``/usr`` and their kin."""
     return directory in ("", "/") or _PROTECTED.fullmatch(directory.rstrip("/")) is not None
+
+
+@lru_cache(maxsize=1 << 16)
+def is_lever(path: str) -> bool:
+    """Whether who writes a file gets more than the file: it decides what runs, or who may log in."""
+    return _LEVER.fullmatch(path) is not None
 
 
 @lru_cache(maxsize=1 << 16)

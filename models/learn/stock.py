@@ -70,6 +70,8 @@ class _Base:
         public = np.where(packaged, _PACKAGED, _ORDINARY)
         reading = np.where(secret, FORBIDDEN, np.where(modes & 0o004, public, _PRIVATE))
         writing = np.where(secret | guarded, FORBIDDEN, _WRITABLE)
+        self.loose = np.concatenate([[0], np.cumsum(~packaged)])
+        """Running sum of the files that no package brought."""
         self.reading = np.concatenate([[0.0], np.cumsum(reading)])
         self.writing = np.concatenate([[0.0], np.cumsum(writing)])
 
@@ -189,6 +191,14 @@ class Stock:
             examples=tuple(names[:_NAMED]),
             known=self.known and not value.startswith(_PSEUDO),
         )
+
+    def complete(self, directory: str) -> bool:
+        """Whether every file below a directory was used, and packages brought them all."""
+        if not self.known:
+            return False
+        begin, end = self._base.range(directory)
+        used = bisect_left(self._used, end) - bisect_left(self._used, begin)
+        return 0 < end - begin == used and int(self._base.loose[end]) == int(self._base.loose[begin])
 
     def in_image(self, path: str) -> bool:
         """Whether a path is in the inventory, used or not: its name was not made up while the workload ran."""

@@ -103,3 +103,34 @@ def test_a_person_s_session_is_no_reason_and_no_evidence() -> None:
     # asked for, it is a unit that alone ran a shell
     asked = made(rows, sessions=True)
     assert [o.unit for o in asked.outliers] == ["a"]
+
+
+def test_two_units_of_six_that_run_files_from_tmp_are_both_named() -> None:
+    learned = made(base() + miner("a") + thief("a") + miner("d") + thief("d"))
+    assert [o.unit for o in learned.outliers] == ["a", "d"]
+    assert not any("/tmp/.x" in t or "secrets" in t for t in texts(learned))
+
+
+def test_a_chain_of_programs_is_one_surprise() -> None:
+    backup = [
+        executed("a", "/usr/bin/tar"),
+        executed("a", "/usr/bin/dash", exe="/usr/bin/tar"),
+        executed("a", "/usr/bin/gzip", exe="/usr/bin/dash"),
+    ]
+    learned = made(base() + backup)
+    assert learned.outliers == ()
+    assert any(w.startswith("only 1 of 6 units executed /usr/bin/dash") for w in learned.warnings)
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        opened("b", "/etc/ld.so.preload", "write+create"),
+        opened("b", "/etc/cron.d/x", "write+create"),
+        row("b", **{"class": "capability"}, op="capable", capability="CAP_SYS_PTRACE"),
+        row("b", **{"class": "socket"}, op="socket", family="packet", type="raw"),
+    ],
+    ids=lambda d: d["op"] + str(d.get("path") or d.get("family") or ""),
+)
+def test_what_gives_power_over_the_system_sets_a_unit_apart(deed: dict) -> None:  # type: ignore[type-arg]
+    assert [o.unit for o in made([*base(), deed]).outliers] == ["b"]

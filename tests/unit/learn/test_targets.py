@@ -42,10 +42,12 @@ def test_more_paths_than_keys_become_package_directories_for_reading(target: Tar
     assert key_count([policy]) == learned.keys
     wide = [r for r in learned.rules if r.field == "match_directories"]
     assert wide
-    assert all(r.evidence.why is Why.LIMITS and r.rule.read_only for r in wide)
+    assert all(r.evidence.why in (Why.LIMITS, Why.COMPLETE) and r.rule.read_only for r in wide)
     assert sum(r.evidence.admits.existing for r in learned.rules) == 0
-    # what has no limit holds each for itself
-    assert len(texts(made(rows, inventory=inventory), "/usr/lib/python3")) == len(paths)
+    # what has no limit holds each for itself, unless one rule on a package's directory admits nothing more
+    unused = [{"path": f"{folder}/unused.py", "package": "python3"} for folder in {p.rpartition("/")[0] for p in paths}]
+    assert len(texts(made(rows, inventory=inventory + unused), "/usr/lib/python3")) == len(paths)
+    assert texts(made(rows, inventory=inventory), "/usr/lib/python3") == {"tree /usr/lib/python3/ ro"}
 
 
 @pytest.mark.parametrize("target", list(Target))
