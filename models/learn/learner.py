@@ -271,9 +271,14 @@ def _not_held(
     Every access of the other classes is asked; of the files the first few that a wider rule covers, since the rest
     differ from them in name alone, and for KubeArmor, whose keys have quirks, those with a rule of their own as well.
     """
-    ruleset = compile([policy], Posture.all("block"), dialect_of(options.target))
+    dialect = dialect_of(options.target)
+    if dialect is Dialect.DISCOVER and policy.spec.file is not None:
+        # a rule on a path holds that path, and none of the questions is about one
+        file = replace(policy.spec.file, match_paths=policy.spec.file.match_paths[:1])
+        policy = KubeArmorPolicy(metadata=policy.metadata, spec=replace(policy.spec, file=file))
+    ruleset = compile([policy], Posture.all("block"), dialect)
     questions = [(s.access, s.count) for s in seen]
-    own = "match_paths" if dialect_of(options.target) is Dialect.DISCOVER else ""
+    own = "match_paths" if dialect is Dialect.DISCOVER else ""
     paths = {p for r in rules if r.section == "file" and r.field != own for p in r.evidence.examples}
     for path in sorted(paths & items.keys()):
         item = items[path]
