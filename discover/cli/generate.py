@@ -71,17 +71,13 @@ def command(
     from discover.decisions import FILE_NAME, Decisions, read_decisions  # noqa: PLC0415 - heavy
     from discover.errors import UsageError  # noqa: PLC0415
     from discover.generate import Generated, Request, generate, write  # noqa: PLC0415
+    from discover.labels import read_labels  # noqa: PLC0415
     from discover.tables import json_line  # noqa: PLC0415
     from models.dataset import open_dataset  # noqa: PLC0415
     from models.learn import Options  # noqa: PLC0415
     from models.policy import Target  # noqa: PLC0415
 
-    selected: dict[str, str] = {}
-    for label in labels:
-        key, equals, value = label.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{label!r} is no label", "write it as KEY=VALUE: --label app=web")
-        selected[key] = value
+    selected = read_labels(labels)
     folder = output is not None and (output.is_dir() or str(output).endswith("/") or output.suffix not in _YAML)
     if decisions is None:
         beside = Path() if output is None else output if folder else output.parent

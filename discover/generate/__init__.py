@@ -7,6 +7,6 @@ print(made.text)
 """
 
 from discover.generate.make import Generated, Refused, Request, generate
-from discover.generate.write import Written, write
+from discover.generate.write import Written, posture_patch, write
 
-__all__ = ["Generated", "Refused", "Request", "Written", "generate", "write"]
+__all__ = ["Generated", "Refused", "Request", "Written", "generate", "posture_patch", "write"]

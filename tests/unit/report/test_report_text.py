@@ -85,7 +85,7 @@ def test_sarif_points_at_the_rule_in_the_file(tmp_path: Path, redis: Review) -> 
             assert line.strip() == "- capability: sys_admin"
             seen += 1
         if result["message"]["text"].startswith("Allow file "):
-            value = line.split("path: ")[-1].split("pattern: ")[-1].strip('" ')
+            value = line.split(": ", 1)[1].strip('" ')
             assert f"Allow file {value} " in result["message"]["text"].replace(":", " ")
             seen += 1
     assert seen >= 2
@@ -110,7 +110,7 @@ def test_a_policy_by_hand_is_reviewed_too(tmp_path: Path) -> None:
     etc, never = review.rules
     assert etc.why == ""
     assert etc.evidence.behaviours > 5
-    assert {c.kind for c in etc.attention} == {"protected", "wide"}
+    assert {c.kind for c in etc.attention} >= {"protected", "wide"}
     assert {c.kind for c in never.attention} == {"wide", "unused"}
     assert review.files.totals["denied"] > 50
     assert review.simulation.total.denied > 100

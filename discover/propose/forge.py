@@ -1,0 +1,202 @@
+"""Pull and merge requests: the few REST calls that GitHub and GitLab need, as their documentation has them.
+
+- GitHub: https://docs.github.com/rest/pulls/pulls (version 2022-11-28): list, create, update a pull request.
+- GitLab: https://docs.gitlab.com/api/merge_requests: list, create, update a merge request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import httpx
+
+from discover.propose.errors import NotAllowed, ProposeError, Unreachable
+from discover.propose.remote import Credentials, Remote
+from discover.text import printable
+
+__all__ = ["Forge", "GitHub", "GitLab", "NoForge", "Request", "forge_of"]
+
+_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A pull or merge request."""
+
+    number: int
+    url: str
+    title: str = ""
+    body: str = ""
+
+
+class Forge(Protocol):
+    """Where requests live."""
+
+    word: str
+    """What it calls one: ``pull request``."""
+
+    def find(self, branch: str, base: str) -> Request | None:
+        """The open request from a branch, if there is one. Asks with the token, so a bad one shows here."""
+        ...  # pragma: no cover
+
+    def create(self, branch: str, base: str, title: str, body: str) -> Request:
+        """Open one."""
+        ...  # pragma: no cover
+
+    def update(self, request: Request, title: str, body: str) -> Request:
+        """Give it another title and body."""
+        ...  # pragma: no cover
+
+
+class NoForge:
+    """A repository without requests: a branch is pushed, and that is all."""
+
+    word = "branch"
+
+    def find(self, branch: str, base: str) -> Request | None:  # noqa: ARG002 - the protocol's
+        """There is never one."""
+        return None
+
+    def create(self, branch: str, base: str, title: str, body: str) -> Request:  # noqa: ARG002
+        """Nothing but a name."""
+        return Request(0, "", title, body)
+
+    def update(self, request: Request, title: str, body: str) -> Request:  # noqa: ARG002
+        """Nothing."""
+        return request
+
+
+class _Rest:
+    """One API with its headers, and its errors as ours."""
+
+    def __init__(self, base: str, headers: dict[str, str], secret: Credentials, scope: str) -> None:
+        self.base, self.secret, self.scope = base, secret, scope
+        self.http = httpx.Client(
+            base_url=base, headers={"User-Agent": "discover", **headers}, timeout=_TIMEOUT, follow_redirects=False
+        )
+
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            answer = self.http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"{self.base} does not answer: {printable(self.secret.hide(str(error)))}", "is the address right?"
+            ) from None
+        if answer.is_success:
+            try:
+                return answer.json()
+            except ValueError:
+                raise Unreachable(
+                    f"{self.base} answered {method} {path} with something that is no JSON",
+                    "name the API: --forge-url URL",
+                ) from None
+        raise self._error(method, path, answer)
+
+    def _error(self, method: str, path: str, answer: httpx.Response) -> ProposeError:
+        said = printable(self.secret.hide(_message(answer)))
+        what = f"{self.base}: {method} {path}: {answer.status_code} {said}".rstrip()
+        if answer.status_code == 401:
+            where = f"the token from {self.secret.source}" if self.secret.token else "to be asked without a token"
+            return NotAllowed(f"{what}: it does not take {where}", f"make a new token with {self.scope}")
+        if answer.status_code in (403, 404):
+            return NotAllowed(what, f"does the project exist, and has the token {self.scope}?")
+        return ProposeError(what, "the answer above says why")
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        told = answer.json()
+    except ValueError:
+        return answer.reason_phrase
+    if not isinstance(told, dict):
+        return answer.reason_phrase
+    message = told.get("message") or told.get("error") or answer.reason_phrase
+    details = [str(e.get("message") or e.get("code")) for e in told.get("errors", ()) if isinstance(e, dict)]
+    text = "; ".join([str(message), *details])
+    return text[:500]
+
+
+class GitHub:
+    """GitHub, and GitHub Enterprise under its own address."""
+
+    word = "pull request"
+
+    def __init__(self, base: str, project: str, secret: Credentials) -> None:
+        self.project = project
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+        if secret.token:
+            headers["Authorization"] = f"Bearer {secret.token}"
+        self.rest = _Rest(base, headers, secret, "the right to write pull requests")
+
+    def find(self, branch: str, base: str) -> Request | None:
+        """``GET /repos/{owner}/{repo}/pulls?head=owner:branch``."""
+        owner = self.project.split("/")[0]
+        query = {"state": "open", "head": f"{owner}:{branch}", "base": base}
+        found = self.rest.ask("GET", f"/repos/{self.project}/pulls", params=query)
+        return _github(found[0]) if found else None
+
+    def create(self, branch: str, base: str, title: str, body: str) -> Request:
+        """``POST /repos/{owner}/{repo}/pulls``."""
+        data = {"title": title, "head": branch, "base": base, "body": body}
+        return _github(self.rest.ask("POST", f"/repos/{self.project}/pulls", json=data))
+
+    def update(self, request: Request, title: str, body: str) -> Request:
+        """``PATCH /repos/{owner}/{repo}/pulls/{number}``."""
+        data = {"title": title, "body": body}
+        return _github(self.rest.ask("PATCH", f"/repos/{self.project}/pulls/{request.number}", json=data))
+
+
+def _github(told: dict[str, Any]) -> Request:
+    return Request(
+        int(told["number"]), str(told["html_url"]), str(told.get("title") or ""), str(told.get("body") or "")
+    )
+
+
+class GitLab:
+    """GitLab, anywhere."""
+
+    word = "merge request"
+
+    def __init__(self, base: str, project: str, secret: Credentials) -> None:
+        self.place = f"/projects/{quote(project, safe='')}/merge_requests"
+        header = "JOB-TOKEN" if secret.source == "CI_JOB_TOKEN" else "PRIVATE-TOKEN"
+        self.rest = _Rest(base, {header: secret.token} if secret.token else {}, secret, "the scope api")
+
+    def find(self, branch: str, base: str) -> Request | None:
+        """``GET /projects/:id/merge_requests?source_branch=``."""
+        query = {"state": "opened", "source_branch": branch, "target_branch": base}
+        found = self.rest.ask("GET", self.place, params=query)
+        return _gitlab(found[0]) if found else None
+
+    def create(self, branch: str, base: str, title: str, body: str) -> Request:
+        """``POST /projects/:id/merge_requests``."""
+        data = {
+            "source_branch": branch,
+            "target_branch": base,
+            "title": title,
+            "description": body,
+            "remove_source_branch": True,
+        }
+        return _gitlab(self.rest.ask("POST", self.place, json=data))
+
+    def update(self, request: Request, title: str, body: str) -> Request:
+        """``PUT /projects/:id/merge_requests/:iid``."""
+        data = {"title": title, "description": body}
+        return _gitlab(self.rest.ask("PUT", f"{self.place}/{request.number}", json=data))
+
+
+def _gitlab(told: dict[str, Any]) -> Request:
+    title, body = str(told.get("title") or ""), str(told.get("description") or "")
+    return Request(int(told["iid"]), str(told["web_url"]), title, body)
+
+
+def forge_of(name: str, remote: Remote, secret: Credentials, base: str = "") -> Forge:
+    """The forge of a remote: `name` is ``github``, ``gitlab`` or ``none``, `base` its API where it is not the usual."""
+    if name == "none" or (remote.scheme == "file" and not base):
+        return NoForge()
+    if name == "github":
+        usual = "https://api.github.com" if remote.host == "github.com" else f"https://{remote.host}/api/v3"
+        return GitHub(base or usual, remote.project, secret)
+    return GitLab(base or f"https://{remote.host}/api/v4", remote.project, secret)
