@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 @click.group("datasets")
 def command() -> None:
-    r"""List, finish, merge and remove recordings.
+    """List, finish, merge and remove recordings.
 
     \b
     Examples:
@@ -21,7 +21,7 @@ def command() -> None:
       discover datasets finish recordings/web
       discover datasets merge recordings/web-1 recordings/web-2 -o recordings/web
       discover datasets remove recordings/old
-    """
+    """  # noqa: D301 - click's own mark
 
 
 _PATH = click.Path(path_type=Path)
@@ -32,7 +32,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a 
 @click.argument("directory", type=_PATH, default=Path("recordings"))
 @_JSON
 def list_(directory: Path, as_json: bool) -> None:
-    r"""List the recordings in DIRECTORY and the folders below (default: recordings).
+    """List the recordings in DIRECTORY and the folders below (default: recordings).
 
     Exit status: 0, or 1 if one of them cannot be read.
 
@@ -40,7 +40,7 @@ def list_(directory: Path, as_json: bool) -> None:
     Examples:
       discover datasets list
       discover datasets list /var/lib/discover --json | jq .status
-    """
+    """  # noqa: D301 - click's own mark
     from discover.tables import json_line, print_table  # noqa: PLC0415 - heavy
     from models.dataset import DatasetError, NoDataset, Recording, find_recordings  # noqa: PLC0415
 
@@ -111,14 +111,14 @@ def _described(recording: Any) -> dict[str, object]:
 @command.command("finish")
 @click.argument("recordings", nargs=-1, required=True, type=_PATH)
 def finish(recordings: tuple[Path, ...]) -> None:
-    r"""Bring interrupted recordings to their final form; nothing is lost if this is interrupted too.
+    """Bring interrupted recordings to their final form; nothing is lost if this is interrupted too.
 
     What the kernel has counted since the recorder was killed is not in it: for that, `discover record --resume`.
 
     \b
     Examples:
       discover datasets finish recordings/web
-    """
+    """  # noqa: D301 - click's own mark
     from collectors.writer import RecordingWriter  # noqa: PLC0415 - heavy
     from models.dataset import Recording  # noqa: PLC0415
 
@@ -158,7 +158,7 @@ def _last_seen(recording: Any) -> str | None:
 @click.argument("recordings", nargs=-1, required=True, type=_PATH)
 @click.option("-o", "--output", required=True, type=_PATH, help="Folder of the new recording.")
 def merge(recordings: tuple[Path, ...], output: Path) -> None:
-    r"""Put the units of several recordings into a new one; what they are made of stays.
+    """Put the units of several recordings into a new one; what they are made of stays.
 
     A class counts as watched only if every one of them watched it. A unit name that two of them use becomes
     NAME@RECORDING-ID.
@@ -166,7 +166,7 @@ def merge(recordings: tuple[Path, ...], output: Path) -> None:
     \b
     Examples:
       discover datasets merge recordings/web-1 recordings/web-2 -o recordings/web
-    """
+    """  # noqa: D301 - click's own mark
     from discover.merging import merge as merged  # noqa: PLC0415 - heavy
     from models.dataset import open_dataset  # noqa: PLC0415
 
@@ -178,13 +178,13 @@ def merge(recordings: tuple[Path, ...], output: Path) -> None:
 @click.argument("recordings", nargs=-1, required=True, type=_PATH)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove(recordings: tuple[Path, ...], yes: bool) -> None:
-    r"""Delete recordings. Only folders that hold a recording are deleted, and none that is being recorded.
+    """Delete recordings. Only folders that hold a recording are deleted, and none that is being recorded.
 
     \b
     Examples:
       discover datasets remove recordings/old
       discover datasets remove --yes recordings/web-1 recordings/web-2
-    """
+    """  # noqa: D301 - click's own mark
     from discover.errors import UsageError  # noqa: PLC0415
     from models.dataset_layout import NoDataset, is_live, is_recording  # noqa: PLC0415 - heavy
 

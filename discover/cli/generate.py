@@ -54,7 +54,7 @@ def command(
     keep_outliers: bool,
     as_json: bool,
 ) -> None:
-    r"""Learn the smallest KubeArmorPolicy that will not break what was recorded.
+    """Learn the smallest KubeArmorPolicy that will not break what was recorded.
 
     Without -o the policy goes to standard output. With it, the rules' evidence (NAME.evidence.json, for `discover
     explain`) and the namespace's posture patch (NAME.posture.yaml) are written beside it.
@@ -67,7 +67,7 @@ def command(
       discover generate recordings/web -o policies/web.yaml --label app=web -n shop
       discover generate recordings -o policies/ --target kubearmor-bpflsm
       discover generate recordings/web --decisions discover.yaml --json | jq .warnings
-    """
+    """  # noqa: D301 - click's own mark
     from discover.decisions import FILE_NAME, Decisions, read_decisions  # noqa: PLC0415 - heavy
     from discover.errors import UsageError  # noqa: PLC0415
     from discover.generate import Generated, Request, generate, write  # noqa: PLC0415
@@ -95,6 +95,8 @@ def command(
         selected,
         read_decisions(decisions) if decisions else Decisions(),
     )
+    if output is not None and not folder and output.name == FILE_NAME:
+        raise UsageError(f"{output} is where people's decisions are", "give the policy another name: -o policy.yaml")
     refused = False
     made_before: list[str] = []
     for made in generate(open_dataset(datasets), request):
@@ -110,7 +112,7 @@ def command(
                     f"several workloads were recorded ({both}), and {output} is one file",
                     f"name a folder: -o {output.with_suffix('')}/",
                 )
-            files = write(made, output / f"{made.policy.name}.yaml" if folder else output, posture)
+            files = write(made, output / _file_name(made.policy.name) if folder else output, posture)
         made_before.append(str(made.evidence.workload))
         if as_json:
             click.echo(json_line(_row(made, files)))
@@ -123,6 +125,14 @@ def command(
 
 
 _YAML = (".yaml", ".yml")
+
+
+def _file_name(policy: str) -> str:
+    """The file of a policy in a folder; one that is called discover leaves ``discover.yaml`` to the decisions."""
+    from discover.decisions import FILE_NAME  # noqa: PLC0415
+
+    name = f"{policy}.yaml"
+    return f"{policy}-policy.yaml" if name == FILE_NAME else name
 
 
 def _refuse(refused: Refused) -> None:

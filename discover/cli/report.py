@@ -45,7 +45,7 @@ def command(
     at_most: float,
     as_json: bool,
 ) -> None:
-    r"""Write the review of a policy: one page that needs no network, a pull request's body, or findings.
+    """Write the review of a policy: one page that needs no network, a pull request's body, or findings.
 
     The page holds what was recorded, which rules need a person's eye first, each rule with its evidence, files,
     processes and sockets, coverage, outliers, the simulation, and the difference to a policy in force.
@@ -57,7 +57,7 @@ def command(
       discover report recordings/web --policy web.yaml --format md > body.md
       discover report recordings/web --policy policies/web.yaml -o discover.sarif
       discover report recordings/web --json | jq '.rules[] | select(.weight >= 25) | .words'
-    """
+    """  # noqa: D301 - click's own mark
     import json  # noqa: PLC0415 - heavy, all of it
 
     from discover.report import as_html, as_markdown, as_sarif  # noqa: PLC0415

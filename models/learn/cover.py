@@ -63,8 +63,8 @@ _SHAPED = 0.5
 """The chance that a unit brings a new name of a known shape, where nothing says that the set is closed."""
 _MOST = 20
 """New paths that one new name is taken to bring at most: one directory is one surprise, not thousands."""
-_PATH = re.compile(r"/+.*[^/]")
-"""What the CRD takes as a path: no line break, no slash at the end."""
+_PATH = re.compile(r"/+[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]")
+"""What a policy takes as a path: no control character (a line break is one), no slash at the end."""
 
 
 def can_hold(path: str, limits: Limits) -> bool:
@@ -347,7 +347,7 @@ class Cover:
             value = f"{place.text}/{'**' if kind == 'tree' else '*'}"
             return "pattern", value, self.stock.pattern(value)
         size = len(place.text.encode("utf-8", "surrogateescape")) + 1
-        if any("\ud800" <= c <= "\udfff" for c in place.text) or "\n" in place.text:
+        if any("\ud800" <= c <= "\udfff" or c < " " or c == "\x7f" for c in place.text):
             return None, "", None
         if self.limits.directory_bytes is not None and size > self.limits.directory_bytes:
             return None, "", None

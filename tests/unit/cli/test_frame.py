@@ -29,6 +29,7 @@ def commands() -> list[tuple[str, click.Command]]:
 @pytest.mark.parametrize(("name", "command"), commands(), ids=lambda v: v if isinstance(v, str) else "")
 def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
     assert command.help
+    assert "\\b" not in command.help  # a raw docstring, whose examples click would wrap
     lines = command.help.splitlines()
     assert "Examples:" in [line.strip() for line in lines]
     assert any(f"discover {name}" in line for line in lines[lines.index(next(x for x in lines if "Examples:" in x)) :])
