@@ -59,7 +59,8 @@ def furnish(base: Path, program: Path) -> None:
     mount("-t", "tmpfs", "-o", "mode=755,size=4m", "certificates", str(CERTIFICATES))
     for name, target in kept.items():
         (CERTIFICATES / name).symlink_to(target)
-    (CERTIFICATES / "ca-certificates.crt").write_text("old\n")
+    for name in ("ca-certificates.crt", "company-root.crt"):
+        (CERTIFICATES / name).write_text("old\n")
 
 
 def script(path: Path, text: str) -> None:
