@@ -42,6 +42,8 @@ class Material:
     """The evidence of one workload, read once for all methods."""
 
     evidence: Evidence
+    whole: Material | None = None
+    """What it is a part of: the inventory is the same."""
 
     @cached_property
     def seen(self) -> list[Seen]:
@@ -74,6 +76,8 @@ class Material:
     @cached_property
     def image_files(self) -> frozenset[str]:
         """The inventory's files that belong to a package."""
+        if self.whole is not None:
+            return self.whole.image_files
         stock = self.evidence.inventory.select(["path", "package"]).to_pylist()
         return frozenset(r["path"] for r in stock if r["package"])
 
@@ -85,9 +89,8 @@ class Material:
     def of(self, units: Iterable[str]) -> Material:
         """What some of its units say."""
         names = sorted(units)
-        return Material(
-            replace(self.evidence, units=tuple(names), behaviours=of_units(self.evidence.behaviours, names))
-        )
+        rows = of_units(self.evidence.behaviours, names)
+        return Material(replace(self.evidence, units=tuple(names), behaviours=rows), self)
 
     @staticmethod
     def _files(seen: Iterable[Access]) -> dict[str, Use]:
