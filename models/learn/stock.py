@@ -52,8 +52,12 @@ class _Base:
 
     def __init__(self, inventory: pa.Table, sensitive: Sensitive) -> None:
         table = inventory
+        self.unread: list[str] = []
+        """Directories that the recorder did not read, in order: what is below is unknown, not nothing."""
         if table.num_rows:
             kinds = table["object"].cast(pa.string())
+            closed = pc.and_(pc.equal(kinds, "directory"), pc.is_null(table["size"]))
+            self.unread = sorted(table["path"].filter(closed).to_pylist())
             table = table.filter(pc.invert(pc.is_in(kinds, pa.array(["directory", "symlink"]))))
         texts = table["path"].to_pylist()
         for place, raw in enumerate(table["path_raw"].to_pylist()):
@@ -158,6 +162,36 @@ class Stock:
             return pseudo
         if not self.known:
             return _guess(kind, value)
+        known = self._known_price(kind, value)
+        guesses = [_guess(kind, value)] if self._lies_in_unread(kind, value) else []
+        guesses += [_guess("tree", d) for d in self._unread_below(kind, value)]
+        if not guesses:
+            return known
+        return Price(
+            known.existing,
+            known.reading + sum(g.reading for g in guesses),
+            known.writing + sum(g.writing for g in guesses),
+            known=False,
+        )
+
+    def _lies_in_unread(self, kind: str, value: str) -> bool:
+        if not self._base.unread:
+            return False
+        folder = literal_prefix(value).rpartition("/")[0] if kind == "pattern" else value
+        unread = frozenset(self._base.unread)
+        while folder:
+            if folder in unread:
+                return True
+            folder = folder.rpartition("/")[0]
+        return False
+
+    def _unread_below(self, kind: str, value: str) -> list[str]:
+        if kind != "tree":
+            return []
+        unread = self._base.unread
+        return unread[bisect_left(unread, value + "/") : bisect_left(unread, value + "0")]
+
+    def _known_price(self, kind: str, value: str) -> Price:
         if kind == "tree":
             begin, end = self._base.range(value)
             used = self._sum_all(self._used[bisect_left(self._used, begin) : bisect_left(self._used, end)])
@@ -189,12 +223,12 @@ class Stock:
             existing=len(names),
             sensitive=tuple(n for n in names if n in self._base.sensitive)[:10],
             examples=tuple(names[:_NAMED]),
-            known=self.known and not value.startswith(_PSEUDO),
+            known=self._cached(kind, value).known and not value.startswith(_PSEUDO),
         )
 
     def complete(self, directory: str) -> bool:
         """Whether every file below a directory was used, and packages brought them all."""
-        if not self.known:
+        if not self.known or self._lies_in_unread("tree", directory) or self._unread_below("tree", directory):
             return False
         begin, end = self._base.range(directory)
         used = bisect_left(self._used, end) - bisect_left(self._used, begin)

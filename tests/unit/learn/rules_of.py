@@ -20,7 +20,9 @@ __all__ = ["made", "short", "stock_of", "texts"]
 def stock_of(*files: str | Mapping[str, Any]) -> pa.Table:
     """An inventory of ordinary files that no package brought, unless told otherwise."""
     rows = [{"path": f} if isinstance(f, str) else f for f in files]
-    return pa.Table.from_pylist([{"workload": "app", "object": "file", "mode": 0o644, **r} for r in rows], INVENTORY)
+    return pa.Table.from_pylist(
+        [{"workload": "app", "object": "file", "mode": 0o644, "size": 10, **r} for r in rows], INVENTORY
+    )
 
 
 def made(

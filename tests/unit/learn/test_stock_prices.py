@@ -138,3 +138,17 @@ def test_prices_are_those_of_counting_every_file() -> None:
         assert stock.tree(directory).existing == sum(p.startswith(directory + "/") for p in left)
     for pattern in ("/a/*", "/*/a*", "/a/**", "/{a,b}/?", "/a/[a-b]*"):
         assert stock.pattern(pattern).existing == sum(bool(compile_pattern(pattern).fullmatch(p)) for p in left)
+
+
+def test_a_directory_that_was_not_read_is_unknown_and_not_empty() -> None:
+    closed = {"path": "/srv/closed", "object": "directory", "size": None}
+    files = [{"path": "/srv/open/a"}, closed]
+    stock = Stock(stock_of(*files), ["/srv/open/a"], Sensitive())
+    assert stock.directory("/srv/open") == stock.tree("/srv/open")
+    assert stock.directory("/srv/open").known
+    for price in (stock.directory("/srv/closed"), stock.tree("/srv/closed/deeper"), stock.tree("/srv")):
+        assert not price.known
+        assert price.reading > 0
+    assert not stock.pattern("/srv/closed/*.log").known
+    assert stock.pattern("/srv/open/*.log").known
+    assert not stock.admission("tree", "/srv").known
