@@ -15,6 +15,7 @@ COMMANDS = {
     "datasets": "List, finish, merge and remove recordings.",
     "generate": "Learn the smallest policy that will not break it.",
     "report": "Write the review of a policy as one page.",
+    "review": "Open a recording and its policy in JupyterLab.",
     "propose": "Bring a policy to a Git repository as a request.",
     "doctor": "Say what this host can do.",
     "completion": "Print a shell's completion script.",

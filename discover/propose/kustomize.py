@@ -6,7 +6,6 @@ a patch, which applies only where the namespace is a resource of the same build.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from discover.errors import UsageError
-from models.policy import quote
+from discover.yamllists import with_item
 
 __all__ = ["FILE_NAMES", "with_entries"]
 
@@ -31,11 +30,11 @@ def with_entries(text: str | None, name: str, resources: Iterable[str], patches:
     for entry in resources:
         listed = _load(source, name).get("resources")
         if _plain(entry) not in {_plain(str(r)) for r in listed or ()}:
-            source = _with(source, name, "resources", entry)
+            source = with_item(source, "resources", entry)
     for entry in patches:
         listed = _load(source, name).get("patches")
         if _plain(entry) not in {_plain(str(p.get("path", ""))) for p in listed or () if isinstance(p, dict)}:
-            source = _with(source, name, "patches", {"path": entry})
+            source = with_item(source, "patches", {"path": entry})
     _load(source, name)
     return source
 
@@ -51,44 +50,6 @@ def _load(text: str, name: str) -> Any:
     if not isinstance(document, dict) or document.get("kind", "Kustomization") not in ("Kustomization", "Component"):
         raise UsageError(f"{name} is no Kustomization", "choose another folder: --path FOLDER")
     return document
-
-
-def _with(text: str, name: str, key: str, entry: Any) -> str:
-    """One entry more at the end of a list: as a line of its own where the list is written so, else by ruamel."""
-    document = _load(text, name)
-    listed = document.get(key)
-    words = f"path: {quote(entry['path'])}" if isinstance(entry, dict) else quote(entry)
-    lines = text.splitlines()
-    if not listed and key not in document:
-        made = "\n".join([*lines, f"{key}:", f"- {words}"]) + "\n"
-    elif listed and not listed.fa.flow_style():
-        row, column = listed.lc.item(len(listed) - 1)
-        dash = lines[row][:column].rstrip()
-        indent = len(dash) - 1 if dash.endswith("-") else column
-        end = last = row + 1
-        while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
-            end += 1
-            last = end if lines[end - 1].strip() else last
-        made = "\n".join([*lines[:last], " " * indent + f"- {words}", *lines[last:]]) + "\n"
-    else:
-        made = ""
-    wanted = [*(listed or ()), entry]
-    if made and _load(made, name).get(key) == wanted:
-        return made
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    if listed:
-        listed.append(entry)
-    else:
-        document[key] = [entry]
-    out = io.StringIO()
-    yaml.dump(document, out)
-    return out.getvalue()
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def _plain(path: str) -> str:

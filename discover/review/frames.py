@@ -9,6 +9,7 @@ import pandas as pd
 
 from discover.errors import UsageError
 from discover.review.difference import change_words, rule_words
+from discover.review.files import walk
 from discover.text import printable
 from discover.words import access_words, listed
 
@@ -16,14 +17,62 @@ if TYPE_CHECKING:
     from discover.review.make import Review
     from discover.review.rules import ReviewedRule
 
-__all__ = ["frame"]
+__all__ = ["accesses_frame", "frame"]
+
+
+class Table(pd.DataFrame):
+    """A frame that a notebook shows whole: no cell cut short, text to the left, every name escaped."""
+
+    _most = 300
+
+    @property
+    def _constructor(self) -> type[Table]:
+        return Table
+
+    def _repr_html_(self) -> str:
+        shown = self.head(self._most).style.format(escape="html", precision=3, na_rep="").hide(axis="index")
+        shown = shown.set_properties(None, **{"text-align": "left", "overflow-wrap": "anywhere"})
+        shown = shown.set_table_styles([{"selector": "th", "props": "text-align: left"}])
+        more = f"<p>and {len(self) - self._most:,} more rows</p>" if len(self) > self._most else ""
+        return str(shown.to_html()) + more
 
 
 def frame(review: Review, name: str) -> pd.DataFrame:
     """One of the tables. Raises `UsageError` for a name that none has."""
     if name not in _FRAMES:
         raise UsageError(f"no table {name!r}", f"there are {', '.join(_FRAMES)}")
-    return _FRAMES[name](review)
+    return Table(_FRAMES[name](review))
+
+
+def accesses_frame(rule: ReviewedRule) -> pd.DataFrame:
+    """What a rule covers, the most frequent first."""
+    rows = [
+        (
+            printable(access_words(s.access)),
+            printable(s.access.source),
+            s.count,
+            len(s.units),
+            ", ".join(sorted(s.phases)),
+        )
+        for s in rule.covers
+    ]
+    return Table(pd.DataFrame(rows, columns=["access", "by", "events", "units", "phases"]))
+
+
+def _facts(review: Review) -> pd.DataFrame:
+    from discover.report.words import facts  # noqa: PLC0415 - the report stands on the review
+
+    rows = [(f.name, f.value, {"good": "", "look": "look", "bad": "LOOK"}[f.state], f.more) for f in facts(review)]
+    return pd.DataFrame(rows, columns=["", "what", "look", "more"])
+
+
+def _sensitive(review: Review) -> pd.DataFrame:
+    rows = [
+        (printable(path), node.mark, node.reads, node.writes, len(node.units), node.rule)
+        for path, node in walk(review.files)
+        if node.sensitive and not node.group
+    ]
+    return pd.DataFrame(rows, columns=["path", "mark", "reads", "changes", "units", "rule"])
 
 
 def _units(review: Review) -> pd.DataFrame:
@@ -116,7 +165,9 @@ def _difference(review: Review) -> pd.DataFrame:
 
 
 _FRAMES: dict[str, Callable[[Review], pd.DataFrame]] = {
+    "facts": _facts,
     "units": _units,
+    "sensitive": _sensitive,
     "rules": _rules,
     "first": _first,
     "outliers": _outliers,

@@ -32,8 +32,9 @@ from models.policy import Dialect, Policy, Target, dump_policy
 from models.simulate import Simulation
 
 if TYPE_CHECKING:
-    import altair as alt
     import pandas as pd
+
+    from discover.review.pictures import Picture
 
 __all__ = ["Review", "open_review", "open_reviews", "request_with"]
 
@@ -176,6 +177,20 @@ class Review:
             return self.source.read_text(encoding="utf-8", errors="replace")
         return "---\n".join(dump_policy(p) for p in self.policies)
 
+    def rule(self, text: str) -> pd.DataFrame:
+        """What one rule covers: the accesses, by whom, how often and where. `text` is its place, or part of its value.
+
+        Raises `UsageError` where no rule, or more than one, is meant.
+        """
+        from discover.review import frames  # noqa: PLC0415 - pandas is heavy
+
+        exact = [r for r in self.rules if text in (r.where, r.rule.where, r.rule.value)]
+        found = exact or [r for r in self.rules if text in r.rule.value]
+        if len(found) != 1:
+            some = ", ".join(r.rule.value for r in found[:5]) or "none"
+            raise UsageError(f"{len(found)} rules fit {text!r}", f"they are: {some}")
+        return frames.accesses_frame(found[0])
+
     # -- changing it -------------------------------------------------------------------------------------------------
 
     def relearn(self, *, decisions: Decisions | None = None, at_most: float | None = None, **options: Any) -> Review:
@@ -210,14 +225,18 @@ class Review:
 
     # -- pictures and tables, for notebooks ----------------------------------------------------------------------------
 
-    def picture(self, name: str) -> alt.TopLevelMixin:
+    def picture(self, name: str) -> Picture:
         """One of ``units``, ``processes``, ``files``, ``peers``, ``curve``, ``chances``, ``simulation``."""
         from discover.review import pictures  # noqa: PLC0415 - altair is heavy
 
         return pictures.picture(self, name)
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of ``units``, ``rules``, ``first``, ``outliers``, ``coverage``, ``simulation``, ``difference``."""
+        """One of the tables.
+
+        There are ``facts``, ``first``, ``rules``, ``units``, ``outliers``, ``coverage``, ``sensitive``, ``simulation``
+        and ``difference``.
+        """
         from discover.review import frames  # noqa: PLC0415 - pandas is heavy
 
         return frames.frame(self, name)
@@ -335,9 +354,11 @@ def _holds_policy(file: Path) -> bool:
         return "security.kubearmor.com" in text.read(1 << 16)
 
 
-def request_with(decisions: Path | None, policy: Path | None = None, **given: Any) -> Request:
+def request_with(decisions: str | Path | None = None, policy: str | Path | None = None, **given: Any) -> Request:
     """A request that obeys a decisions file: the one named, else ``discover.yaml`` beside the policy."""
-    if decisions is None:
-        beside = (policy if policy and policy.is_dir() else policy.parent if policy else Path()) / FILE_NAME
-        decisions = beside if beside.is_file() else None
-    return Request(decisions=read_decisions(decisions) if decisions else Decisions(), **given)
+    file = Path(decisions) if decisions else None
+    if file is None:
+        place = Path(policy) if policy else Path()
+        beside = (place if place.is_dir() else place.parent) / FILE_NAME
+        file = beside if beside.is_file() else None
+    return Request(decisions=read_decisions(file) if file else Decisions(), **given)

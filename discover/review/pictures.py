@@ -21,7 +21,7 @@ from models.behaviour import Phase
 if TYPE_CHECKING:
     from discover.review.make import Review
 
-__all__ = ["COLOURS", "NAMES", "picture"]
+__all__ = ["COLOURS", "NAMES", "WIDTH", "Picture", "picture"]
 
 COLOURS = {
     "observed": "#0072B2",
@@ -31,19 +31,51 @@ COLOURS = {
     "open": "#999999",
 }
 _CLASSES = {"exec": "#D55E00", "file": "#0072B2", "socket": "#009E73", "capability": "#CC79A7"}
+WIDTH = 720
 _MOST_PEERS = 40
 _MOST_UNITS = 60
 _DEEPEST = 5
 
 
-def picture(review: Review, name: str) -> alt.TopLevelMixin:
+class Picture:
+    """One picture. In a notebook it shows as SVG, which needs no network; `chart` is altair's."""
+
+    def __init__(self, chart: Any) -> None:
+        self.chart: alt.TopLevelMixin = chart
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Vega-Lite specification, as wide as what holds it."""
+        spec: dict[str, Any] = self.chart.to_dict()
+        return spec
+
+    def to_svg(self, width: int = WIDTH) -> str:
+        """As SVG on white, `width` pixels wide."""
+        import vl_convert  # noqa: PLC0415 - heavy
+
+        spec = _wide(self.to_dict(), width)
+        # room at the sides: here text is measured with another font than it is drawn with
+        spec["config"] = {**spec.get("config", {}), "background": "white", "autosize": "pad", "padding": 14}
+        svg: str = vl_convert.vegalite_to_svg(spec)
+        return svg
+
+    def _repr_mimebundle_(self, **_more: Any) -> dict[str, str]:
+        return {"image/svg+xml": self.to_svg()}
+
+
+def _wide(spec: Any, width: int) -> Any:
+    """The specification with a width of its own: outside a page there is no container."""
+    if isinstance(spec, dict):
+        return {k: width if (k, v) == ("width", "container") else _wide(v, width) for k, v in spec.items()}
+    return [_wide(v, width) for v in spec] if isinstance(spec, list) else spec
+
+
+def picture(review: Review, name: str) -> Picture:
     """One of `NAMES`. Raises `UsageError` for another name."""
     if name not in _PICTURES:
         raise UsageError(f"no picture {name!r}", f"there are {', '.join(_PICTURES)}")
     chart = _PICTURES[name](review)
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    plain: alt.TopLevelMixin = chart.configure(background="transparent", autosize=fit).configure_view(stroke=None)
-    return plain
+    return Picture(chart.configure(background="transparent", autosize=fit).configure_view(stroke=None))
 
 
 def _height(rows: int, step: int) -> int:
