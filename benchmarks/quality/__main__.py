@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.quality import report, verdicts
+from benchmarks.quality import document, report, verdicts
 from benchmarks.quality.folds import Fold, Result, folds, merged, run
 from benchmarks.quality.material import DATASETS
 from benchmarks.quality.methods import METHODS
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scale", action="store_true", help="20 M rows of 300 workloads instead: minutes, 1 GB of disk")
     made.add_argument("--workloads", type=int, default=WORKLOADS, help="of --scale (default %(default)s)")
     made.add_argument("--scratch", type=Path, help="where --scale writes (default: the temporary directory)")
+    made.add_argument("--update", type=Path, metavar="FILE", help="also write this run into docs/quality.md")
     made.add_argument("--verbose", action="store_true", help="also some of what was denied and admitted")
     made.add_argument(
         "--stock", default="", metavar="DATASET", help="a dataset without an inventory takes this one's (same machine)"
@@ -93,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found += MEASURES[name]()
     names = sorted({d for d, _, _ in results}, key=[*DATASETS, *APART].index)
     compared = [c for t in targets for n in names if (c := verdicts.compare(results, n, t)) is not None]
+    if options.update:
+        document.updated(options.update, document.section(results, compared, found))
     if options.json:
         whole: dict[str, object] = {"table": report.flat(results), "bars": [vars(b) for b in found]}
         whole["results"] = report.as_json(results)

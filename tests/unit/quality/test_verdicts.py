@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmarks.quality.__main__ import main, parser
+from benchmarks.quality.document import section, updated
 from benchmarks.quality.folds import Result
 from benchmarks.quality.judge import Denials, Tally
 from benchmarks.quality.report import bar_table, flat, method_table
@@ -96,6 +99,20 @@ def test_the_table_of_a_notebook_is_flat() -> None:
     ]
     assert rows[0].keys() == rows[1].keys()
     assert all(v is None or isinstance(v, str | int | bool) for row in rows for v in row.values())
+
+
+def test_the_last_run_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    found = results(result("learned", 21, 91, 50), result("karmor", 5, 900, 20))
+    comparison = compare(found, "d", DISCOVER)
+    assert comparison is not None
+    text = section(found, [comparison], bars(found))
+    assert "| d | **learned** | 21 of 1,000 (2.10%) |" in text
+    assert "| denials, steady | d | discover |" in text
+    page = tmp_path / "quality.md"
+    page.write_text("# Page\n\nwords\n\n## The last run\n\nold\n")
+    updated(page, text)
+    updated(page, text)
+    assert page.read_text() == "# Page\n\nwords\n\n" + text
 
 
 def test_the_command_line(capsys) -> None:  # type: ignore[no-untyped-def]
