@@ -29,8 +29,8 @@ def section(
         if any(whose == target for _, whose, _ in results):
             parts += [f"### `{target}`", _methods(results, target)]
     parts += [
-        "`nginx-shell` is one unit: nothing can be held out. `another load` holds out all units that went through a\n"
-        "kind of load; whatever names only that load uses, nothing can foresee. *Readable* and *writable* are existing\n"
+        "`nginx-shell` is one unit: nothing can be held out. `another load` holds out all units that went through\n"
+        "a kind of load; whatever names only it uses, nothing can foresee. *Readable* and *writable* are existing\n"
         "files that the recorded units did not use so.",
         "### Against the baselines",
         comparison_table(compared),
