@@ -41,7 +41,7 @@ from models.learn.choices import (
 )
 from models.learn.grouping import Grouping
 from models.learn.result import Why
-from models.learn.sensitive import Sensitive, is_protected
+from models.learn.sensitive import Sensitive, is_lever, is_protected
 from models.learn.shapes import Group, escape
 from models.learn.stock import FORBIDDEN, Stock
 from models.learn.trie import Item, Node, merged
@@ -217,6 +217,8 @@ class Cover:
         it. Only for targets without patterns, which cannot name the copies.
         """
         if self.limits.patterns or place.is_pattern or place.text.count("/") < 2 or not place.text.startswith("/etc/"):
+            return False
+        if is_lever(f"{place.text}/new"):
             return False
         if self.stock.directory(place.text).existing:
             return False

@@ -55,7 +55,7 @@ _PROTECTED = re.compile(
 )
 _LEVER = re.compile(
     r"/etc/(?:ld\.so\.(?:preload|conf.*)|cron.*|passwd|group|g?shadow|sudoers.*|systemd/.*|profile.*|bash\.bashrc|"
-    r"init\.d/.*|rc.*\.d/.*|pam\.d/.*|security/.*|environment|ssh/sshd_config.*)|/var/spool/cron/.*|"
+    r"(?:ssl|pki|ca-certificates)/.*|init\.d/.*|rc.*\.d/.*|pam\.d/.*|security/.*|environment|ssh/sshd_config.*)|/var/spool/cron/.*|"
     r"/(?:root|home/[^/]+)/\.(?:ssh/.*|bashrc|profile|bash_profile|config/systemd/.*)|"
     r"(?:/usr)?(?:/local)?/(?:bin|sbin|lib|lib64)/.*"
 )
