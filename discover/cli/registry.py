@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "Write the review of a policy as one page.",
     "review": "Open a recording and its policy in JupyterLab.",
     "propose": "Bring a policy to a Git repository as a request.",
+    "ci": "Compare a test run with the policy in the repository.",
     "doctor": "Say what this host can do.",
     "completion": "Print a shell's completion script.",
 }
