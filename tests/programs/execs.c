@@ -165,8 +165,8 @@ static void failed(void)
 		_exit(0);
 	}
 	waits(child);
-	may_be_opened("orphan");
-	may_be_opened("garbage");
+	is_opened("orphan");
+	is_opened("garbage");
 }
 
 static void odd_name(void)

@@ -66,12 +66,6 @@ static inline void is_mapped(const char *name)
 	EXPECT("mmap-exec", .path = below("%s", name), .resolved = "kernel|derived", .often = true);
 }
 
-/* A failed exec may have come as far as opening the file. */
-static inline void may_be_opened(const char *name)
-{
-	EXPECT("open", "read", below("%s", name), .resolved = "kernel|derived", .optional = true);
-}
-
 void script(void);
 void at_script(void);
 void nested_script(void);
