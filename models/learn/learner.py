@@ -51,6 +51,10 @@ _NO_FILE_RULE = [str(Op.MMAP_EXEC), str(Op.MPROTECT_EXEC), str(Op.SETXATTR)]
 """Operations on files that no rule judges."""
 _SPRAYED = 500
 """New names that one unit writes in a protected directory before that is worth a warning."""
+_NOT_FROM_ITS_START = (
+    "no unit was recorded from its start: what only a start does (execute the program, read libraries and its "
+    "configuration, give up root) is in no rule, so under Block a restart fails; record a start too"
+)
 _ORDER = ("process", "file", "network", "capabilities")
 
 
@@ -88,6 +92,9 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
         units = [u for u in units if u not in named]
         items, seen = _parts(evidence.distinct(leave_out, units), units, options)
     warnings = [_set_apart(o) for o in apart] + rarities(seen, items, units, sensitive)
+    started = evidence.is_host or Phase.START_UP in evidence.phases()
+    if not started:
+        warnings.append(_NOT_FROM_ITS_START)
     rules: dict[str, tuple[LearnedRule, ...]] = {}
     host = evidence.is_host
     for section, (found, said) in {
@@ -97,7 +104,7 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     }.items():
         rules[section] = tuple(found)
         warnings += said
-    classes = _classes(evidence, seen, items)
+    classes = _classes(evidence, seen, items, started=started)
     for policy_class, state in classes.items():
         if state is ClassState.CLOSED:
             rules[str(policy_class)] = closing(str(policy_class))
@@ -174,7 +181,9 @@ def _set_apart(outlier: Outlier) -> str:
     return f"unit {outlier.unit} behaves unlike the others and was not learned from: {'; '.join(outlier.reasons)}"
 
 
-def _classes(evidence: Evidence, seen: Iterable[Seen], items: Mapping[str, Item]) -> dict[PolicyClass, ClassState]:
+def _classes(
+    evidence: Evidence, seen: Iterable[Seen], items: Mapping[str, Item], *, started: bool
+) -> dict[PolicyClass, ClassState]:
     used = {PolicyClass.FILE} if items else set()
     for one in seen:
         if one.access.op is Op.EXEC:
@@ -189,8 +198,9 @@ def _classes(evidence: Evidence, seen: Iterable[Seen], items: Mapping[str, Item]
             states[policy_class] = ClassState.USED
         elif evidence.watched.get(str(name)) != "watched":
             states[policy_class] = ClassState.UNWATCHED
-        elif policy_class is PolicyClass.FILE or evidence.is_host:
-            # a file class that nothing used is a recording of nothing; a host policy's rules need a source
+        elif policy_class is PolicyClass.FILE or evidence.is_host or not started:
+            # a file class that nothing used is a recording of nothing; a host policy's rules need a source; and what
+            # only a start does (the first exec, giving up root) was not there to be seen
             states[policy_class] = ClassState.OPEN
         else:
             states[policy_class] = ClassState.CLOSED

@@ -198,3 +198,22 @@ def test_the_closing_rules_close(posture: Any) -> None:
 def test_a_recording_of_nothing_closes_no_files() -> None:
     learned = made([r for r in base() if r["class"] == "exec"])
     assert learned.classes[PolicyClass.FILE] is ClassState.OPEN
+
+
+def test_what_began_before_the_recording_closes_nothing_and_says_so() -> None:
+    from_start = made(base(), watched=WATCHED)
+    later = made([r for r in base() if r["phase"] != "start-up"], watched=WATCHED)
+    assert from_start.classes[PolicyClass.CAPABILITIES] is ClassState.CLOSED
+    assert not any("from its start" in w for w in from_start.warnings)
+    # the first exec was not there to be seen: "never executes anything" would keep it from starting again
+    assert later.classes[PolicyClass.PROCESS] is ClassState.OPEN
+    assert later.classes[PolicyClass.CAPABILITIES] is ClassState.OPEN
+    assert later.classes[PolicyClass.NETWORK] is ClassState.USED
+    assert [w for w in later.warnings if "from its start" in w and "a restart fails" in w]
+    policy = KubeArmorPolicy(metadata=Metadata(name="app"), spec=later.spec)
+    ruleset = compile_policies([policy], Posture.all("block"))
+    assert ruleset.decide(Access(op=Op.EXEC, path=APP, source="/usr/bin/runc", parent="/usr/bin/runc")).allowed
+    # a recorded host has no start of its own to record
+    assert not any(
+        "from its start" in w for w in made([r for r in base() if r["phase"] != "start-up"], kind="Host").warnings
+    )
