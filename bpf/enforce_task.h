@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Who is covered: by entry of its process, or, where a process found no room, by cgroup. */
+#ifndef DISCOVER_ENFORCE_TASK_H
+#define DISCOVER_ENFORCE_TASK_H
+
+#include "enforce_tables.h"
+
+#define CGROUP_DEPTH 24
+
+#define WALK_NAMES 16 /* in one piece */
+
+enum { WALK_MORE, WALK_DONE, WALK_CUT };
+
+static __always_inline __u64 number_of(void *pointer)
+{
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), &pointer);
+	return number;
+}
+
+static __always_inline struct domain *domain_at(__u32 domain)
+{
+	return bpf_map_lookup_elem(&domains, &domain);
+}
+
+static __always_inline struct kernfs_node *node_of(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+}
+
+static __always_inline struct kernfs_node *node_above(struct kernfs_node *node)
+{
+	struct kernfs_node___6_15 *newer = (void *)node;
+
+	if (bpf_core_field_exists(newer->__parent))
+		return BPF_CORE_READ(newer, __parent);
+	return BPF_CORE_READ(node, parent);
+}
+
+/* The domain of a cgroup or of the nearest one above it; 0: none. */
+__noinline __u32 domain_of_cgroup(__u64 of)
+{
+	struct kernfs_node *node = (struct kernfs_node *)of;
+
+	for (int i = 0; i < CGROUP_DEPTH; i++) {
+		__u32 *domain;
+		__u64 id;
+
+		if (!node)
+			return 0;
+		id = BPF_CORE_READ(node, id);
+		domain = bpf_map_lookup_elem(&roots, &id);
+		if (domain)
+			return *domain;
+		node = node_above(node);
+	}
+	return 0;
+}
+
+static __always_inline int cover(__u32 tgid, struct covered *fresh)
+{
+	if (!bpf_map_update_elem(&covered, &tgid, fresh, BPF_ANY))
+		return 0;
+	state.overflowed = 1;
+	return -EAGAIN;
+}
+
+static __always_inline __u32 mount_namespace_of(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+}
+
+/* The entry of the process that runs, if it is covered. */
+static __always_inline struct covered *current_covered(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct covered *t = bpf_map_lookup_elem(&covered, &tgid);
+	struct task_struct *task;
+	struct covered fresh = {.state = TASK_JUDGED};
+
+	if (t || !state.overflowed)
+		return t;
+	task = (struct task_struct *)bpf_get_current_task();
+	fresh.domain = domain_of_cgroup((__u64)node_of(task));
+	if (!fresh.domain)
+		return 0;
+	fresh.mount_namespace = mount_namespace_of(task);
+	cover(tgid, &fresh);
+	return bpf_map_lookup_elem(&covered, &tgid);
+}
+
+/* Whether a file lies in the task's own mount namespace, and that is the container's. */
+static __always_inline bool of_own_mounts(struct task_struct *task, struct vfsmount *mnt, struct domain *d)
+{
+	struct mnt_namespace *own = BPF_CORE_READ(task, nsproxy, mnt_ns);
+
+	if (own != BPF_CORE_READ(mount_of(mnt), mnt_ns))
+		return false;
+	return !d->own_mounts || BPF_CORE_READ(own, ns.inum) != host_mount_namespace;
+}
+
+static __always_inline __u32 renames(void)
+{
+	__u32 count = 0;
+
+	if (rename_lock_address)
+		bpf_probe_read_kernel(&count, sizeof(count), (void *)rename_lock_address);
+	return count;
+}
+
+static __always_inline void keep_walk(struct scratch *s, struct walk *w)
+{
+	s->walk[0] = (__u64)w->dentry;
+	s->walk[1] = (__u64)w->mount;
+	s->walk[2] = (__u64)w->mount_root;
+	s->walk[3] = (__u64)w->top;
+}
+
+/* Some names of a walk (walk.h): WALK_MORE, WALK_DONE or WALK_CUT. In pieces, as the automata read (enforce_tables.h). */
+__noinline int walk_piece(__u32 at)
+{
+	struct scratch *s = scratch_at(at);
+	struct dentry_core core;
+	struct walk w;
+
+	if (!s)
+		return WALK_CUT;
+	w.dentry = (struct dentry *)s->walk[0];
+	w.mount = (struct mount *)s->walk[1];
+	w.mount_root = (struct dentry *)s->walk[2];
+	w.top = (struct mount *)s->walk[3];
+	for (int i = 0; i < WALK_NAMES; i++) {
+		__u32 end, length;
+
+		if (w.dentry == w.mount_root) {
+			if (!walk_cross(&w))
+				return WALK_DONE;
+			continue;
+		}
+		if (read_dentry(&core, w.dentry))
+			return WALK_CUT;
+		length = core.hash_len >> 32;
+		end = s->head.path_at;
+		if (length > 255 || length + 1 > end)
+			return WALK_CUT;
+		end -= length;
+		bpf_probe_read_kernel(&s->path[end & (PATH_ROOM - 1)], length & 255, core.name);
+		if (core.parent == w.dentry) { /* no directory above: a memfd's name */
+			s->head.path_at = end;
+			return WALK_DONE;
+		}
+		end--;
+		s->path[end & (PATH_ROOM - 1)] = '/';
+		s->head.path_at = end;
+		w.dentry = core.parent;
+	}
+	keep_walk(s, &w);
+	return WALK_MORE;
+}
+
+__noinline int walk_once(__u32 at, __u64 dentry, __u64 mnt)
+{
+	struct scratch *s = scratch_at(at);
+	struct walk w;
+
+	if (!s)
+		return WALK_CUT;
+	walk_begin(&w, (struct task_struct *)bpf_get_current_task(), (struct dentry *)dentry, (struct vfsmount *)mnt);
+	keep_walk(s, &w);
+	s->head.path_at = PATH_ROOM;
+	for (int i = 0; i < WALK_DEPTH_LONG / WALK_NAMES; i++) {
+		int done = walk_piece(at);
+
+		if (done)
+			return done;
+	}
+	return WALK_CUT;
+}
+
+/* Walks an object's path into a scratch. 0, or why there is none: a `reason`. A walk that raced is repeated. */
+__noinline int walk_into(__u32 at, __u64 dentry, __u64 mnt)
+{
+	struct scratch *s = scratch_at(at);
+	int cut = 0;
+
+	if (!s)
+		return REASON_NO_ROOM;
+	for (int i = 0; i < 4; i++) {
+		__u32 before = renames();
+
+		cut = walk_once(at, dentry, mnt) == WALK_CUT;
+		if (!(before & 1) && before == renames()) {
+			if (cut)
+				return REASON_PATH_TOO_LONG;
+			if (s->head.path_at >= PATH_ROOM) { /* the root itself */
+				s->head.path_at = PATH_ROOM - 1;
+				s->path[PATH_ROOM - 1] = '/';
+			}
+			return 0;
+		}
+	}
+	return cut ? REASON_PATH_TOO_LONG : REASON_RACED;
+}
+
+/* The number of a task's executable among the sources of the scratch's policy. */
+__noinline __u32 source_of(__u32 at, __u64 of)
+{
+	struct task_struct *task = (struct task_struct *)of;
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	struct scratch *s = scratch_at(at);
+	void *policy;
+	__u32 start;
+
+	if (!s || !file)
+		return 0;
+	policy = policy_words(s->policy);
+	if (!policy)
+		return 0;
+	start = head_of(policy, HEAD_SOURCES);
+	if (!start)
+		return 0;
+	if (walk_into(at, (__u64)BPF_CORE_READ(file, f_path.dentry), (__u64)BPF_CORE_READ(file, f_path.mnt)))
+		return 0;
+	return run(start, at, s->head.path_at);
+}
+
+/* The same for the process that runs, from its entry if the policy is still the one it was asked of. */
+static __always_inline __u32 own_source(struct covered *t, __u32 at, __u64 policy, __u64 me)
+{
+	struct scratch *s;
+	__u32 source;
+
+	if (t->policy == policy)
+		return t->source;
+	source = source_of(at, bpf_get_current_task());
+	s = scratch_at(at);
+	if (s && s->owner == me) { /* else what was read may be another task's */
+		t->source = source;
+		t->policy = policy;
+	}
+	return source;
+}
+
+#endif

@@ -1,0 +1,113 @@
+"""Alerts from the kernel: the first of its kind with its paths, then exact counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bpf.ring import Ring
+from enforcer.bpf_lsm.programs import Programs
+
+__all__ = ["Alerts", "Told"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One kind of alert, and how often it has happened since it was last taken."""
+
+    domain: int
+    generation: int
+    kind: int
+    """What the policy says: 2 Audit, 3 Block."""
+    rule: int
+    """Number of the rule; 0 is the posture."""
+    op: str
+    policy_class: str
+    denied: bool
+    reason: str
+    path: str
+    """The object; empty for sockets and capabilities. The end of it if it was longer than the kernel tells."""
+    source: str
+    parent_source: str
+    comm: str
+    pid: int
+    parent_pid: int
+    uid: int
+    family: int
+    type: int
+    protocol: int
+    capability: int
+    cgroup: int
+    when: int
+    """CLOCK_BOOTTIME, nanoseconds, of the first."""
+    count: int
+
+
+class Alerts:
+    """Takes alerts. Keep one for as long as counts are to be told apart from what was taken before."""
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        btf = programs.object.btf
+        self._ops = {n: _word(name, "ENFORCE_") for name, n in btf.enum("enforce_op").items()}
+        self._classes = {n: _word(name, "CLASS_") for name, n in btf.enum("policy_class").items()}
+        self._reasons = {n: _word(name, "REASON_") for name, n in btf.enum("reason").items()}
+        told = programs.maps["told"]
+        self._ring = Ring(told.fd, told.max_entries, btf.struct("alert"))
+        self._known: dict[bytes, Told] = {}
+        self._taken: dict[bytes, int] = {}
+
+    def take(self) -> list[Told]:
+        """What has happened since the last call, each kind once with its count."""
+        records, slots = self._ring.view()
+        for record in records:
+            self._known[record["key"].tobytes()] = self._told(record)
+        self._ring.advance(slots)
+        keys, values = self._programs.maps["alerts"].items()
+        found = []
+        for key, value in zip(keys, values, strict=True):
+            name = key.tobytes()
+            fresh = int(value["count"]) - self._taken.get(name, 0)
+            first = self._known.get(name)
+            if fresh > 0 and first is not None:
+                self._taken[name] = int(value["count"])
+                found.append(_counted(first, fresh))
+        return found
+
+    def _told(self, record: Any) -> Told:
+        key = record["key"]
+        outcome = int(key["outcome"])
+        return Told(
+            domain=int(key["domain"]),
+            generation=int(key["generation"]),
+            kind=outcome & 7,
+            rule=outcome >> 3,
+            op=self._ops[int(key["op"])],
+            policy_class=self._classes[int(key["policy_class"])],
+            denied=bool(key["denied"]),
+            reason=self._reasons[int(key["reason"])],
+            path=_path(record["object"]),
+            source=_path(record["actor"]),
+            parent_source=_path(record["parent_actor"]),
+            comm=bytes(record["comm"]).partition(b"\0")[0].decode("utf-8", "surrogateescape"),
+            pid=int(record["tgid"]),
+            parent_pid=int(record["parent"]),
+            uid=int(record["uid"]),
+            **{name: int(record[name]) for name in ("family", "type", "protocol", "capability")},
+            cgroup=int(record["cgroup"]),
+            when=int(record["when"]),
+            count=0,
+        )
+
+
+def _counted(told: Told, count: int) -> Told:
+    return replace(told, count=count)
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", "-")
+
+
+def _path(room: Any) -> str:
+    data = bytes(room["path"])
+    return data[int(room["head"]["path_at"]) :].decode("utf-8", "surrogateescape")

@@ -1,0 +1,134 @@
+"""The enforcer's programs and maps in the kernel: loaded and pinned here, or found where another process did."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from bpf.btf import Btf
+from bpf.errors import BpfError
+from bpf.maps import Map
+from bpf.object import BpfObject, object_path
+from bpf.raw import unlimited_memory
+from enforcer.errors import EnforceError
+
+__all__ = ["OBJECT", "Programs"]
+
+OBJECT = "enforce"
+SCRATCHES = 4
+OPTIONAL = ("enforce_truncate_open",)
+"""Programs whose hook not every kernel has."""
+MAPS = ("policies", "domains", "roots", "covered", "alerts", "told")
+
+
+class Programs:
+    """Everything in the kernel. `domains` and `state` are the kernel's own memory: a write takes effect at once."""
+
+    def __init__(self, opened: BpfObject, maps: dict[str, Map], state: np.ndarray[Any, Any], pins: Path | None) -> None:
+        self.object, self.maps, self.pins = opened, maps, pins
+        self.state = state
+        domains = maps["domains"]
+        dtype = np.dtype(domains.value)
+        size = -(-domains.max_entries * dtype.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._memory = mmap.mmap(domains.fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self.domains = np.frombuffer(self._memory, dtype, domains.max_entries)
+
+    @classmethod
+    def load(cls, pins: Path | None = None) -> Self:
+        """Load and attach; nobody is covered yet. Raises `EnforceError` with the kernel's words."""
+        unlimited_memory()
+        opened = BpfObject(object_path(OBJECT))
+        try:
+            opened.constants(host_mount_namespace=_inode("/proc/1/ns/mnt"), rename_lock_address=_rename_lock())
+            opened.resize("scratches", SCRATCHES * _processors())
+            opened.without(*_absent(opened))
+            opened.load()
+            opened.attach()
+            if pins is not None:
+                opened.pin(pins)
+        except BpfError as error:
+            opened.close()
+            raise EnforceError(
+                f"this kernel does not take the enforcer's programs: {error}",
+                error.hint or "`discover doctor` says what is missing for BPF LSM",
+            ) from None
+        return cls(opened, {name: opened.map(name) for name in MAPS}, opened.variable("state"), pins)
+
+    @classmethod
+    def found(cls, pins: Path) -> Self:
+        """Those that are pinned at `pins`, whoever loaded them. Raises `EnforceError` if there are none."""
+        if not (pins / "links").is_dir():
+            raise EnforceError(
+                f"nothing is enforced here: no programs at {pins}", "discover enforce POLICY --mode audit"
+            )
+        opened = BpfObject(object_path(OBJECT))
+        try:
+            maps = {name: Map.pinned(pins / "maps" / name, *opened.map_types(name)) for name in MAPS}
+            state = opened.variable("state", Map.pinned(pins / "maps" / "bss", None, None).fd)
+        except BpfError as error:
+            opened.close()
+            raise EnforceError(f"what is pinned at {pins} cannot be used: {error}", error.hint) from None
+        return cls(opened, maps, state, pins)
+
+    def unpin(self) -> None:
+        """Take the pins away: with the last process that holds them, programs and maps go."""
+        if self.pins is not None:
+            shutil.rmtree(self.pins, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go; what is not pinned is detached."""
+        self.domains = np.empty(0)
+        self.object.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def grace() -> None:
+    """Wait until every judgement that was under way is over (membarrier's global command waits for RCU)."""
+    number = {"x86_64": 324, "aarch64": 283}[os.uname().machine]
+    if ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, 0):
+        raise EnforceError(f"membarrier: {os.strerror(ctypes.get_errno())}", "the kernel needs CONFIG_MEMBARRIER")
+
+
+def _inode(path: str) -> int:
+    try:
+        return Path(path).stat().st_ino
+    except OSError:
+        return 0
+
+
+def _processors() -> int:
+    """As many as this kernel may ever have: programs count from 0 to that."""
+    text = Path("/sys/devices/system/cpu/possible").read_text().strip()
+    return int(text.rpartition("-")[2].rpartition(",")[2]) + 1
+
+
+def _rename_lock() -> int:
+    """Where the kernel keeps its sequence count of renames; 0 where kallsyms has no data symbols."""
+    with Path("/proc/kallsyms").open() as lines:
+        for line in lines:
+            if line.endswith(" rename_lock\n"):
+                return int(line.split()[0], 16)
+    return 0
+
+
+def _absent(opened: BpfObject) -> list[str]:
+    kernel = Btf.of_kernel()
+    try:
+        hooks = {name: opened.section_of(name).partition("/")[2] for name in OPTIONAL}
+        return [name for name, hook in hooks.items() if not kernel.has("func", f"bpf_lsm_{hook}")]
+    finally:
+        kernel.close()
