@@ -195,8 +195,9 @@ struct { /* a policy: blocks of words */
 			__uint(type, BPF_MAP_TYPE_ARRAY);
 			__uint(max_entries, 1);
 			__uint(map_flags, BPF_F_INNER_MAP);
-			__type(key, __u32);
-			__type(value, struct words);
+			/* sizes, not types: 6.1 takes no map without BTF in the place of one that has it */
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct words));
 		});
 } policies SEC(".maps");
 
@@ -253,7 +254,6 @@ struct enforce_vocabulary { /* so that the enums are in BTF */
 };
 const struct enforce_vocabulary *anchor_enforce_vocabulary __attribute__((unused));
 const struct alert *anchor_alert __attribute__((unused));
-const struct words *anchor_words __attribute__((unused));
 
 /* One byte of a path. clang would drop the mask where it knows better than the verifier. */
 static __always_inline __u8 byte_at(struct scratch *s, __u32 at)

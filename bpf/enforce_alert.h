@@ -115,16 +115,20 @@ static __always_inline bool denies(struct domain *d, __u32 policy_class)
 	return !d->deadline || bpf_ktime_get_boot_ns() < d->deadline;
 }
 
-/* Counts and tells; 1 if it denies. A verdict in numbers, so that the verifier checks this once: see conclude(). */
-__noinline int conclude_packed(__u64 what, __u64 whose, __u64 socket, __u32 scratch)
+/*
+ * Counts and tells an outcome that is not Allow; 1 if it denies. In numbers, so that the verifier checks it once. `what`:
+ * the outcome, then operation, class and reason a byte each; `policy`: the domain's word; `socket`: family, type,
+ * protocol and capability; `scratch`: which one holds the path, ~0 none.
+ */
+__noinline int conclude(__u64 what, __u64 policy, __u64 socket, __u32 scratch)
 {
+	struct covered *t = current_covered();
 	struct verdict verdict = {
 		.outcome = what,
 		.op = what >> 32,
 		.policy_class = what >> 40,
 		.reason = what >> 48,
-		.domain = whose,
-		.generation = whose >> 32,
+		.generation = policy >> 32,
 		.family = socket >> 48,
 		.type = socket >> 32,
 		.protocol = socket >> 16,
@@ -132,12 +136,16 @@ __noinline int conclude_packed(__u64 what, __u64 whose, __u64 socket, __u32 scra
 		.scratch = scratch,
 	};
 	struct verdict *v = &verdict;
-	struct domain *d = domain_at(v->domain);
+	struct domain *d;
 	__u32 class = v->policy_class, reason = v->reason;
 	struct alert_key key = {};
 	struct alert_count *known;
 	__u64 now;
 
+	if (!t)
+		return 0;
+	v->domain = t->domain;
+	d = domain_at(v->domain);
 	if (!d)
 		return 0;
 	opaque(class);
@@ -171,13 +179,9 @@ __noinline int conclude_packed(__u64 what, __u64 whose, __u64 socket, __u32 scra
 	return v->denied;
 }
 
-/* Counts and tells an outcome that is not Allow; true if it denies. */
-static __always_inline bool conclude(struct verdict *v)
+static __always_inline __u64 what_of(__u32 outcome, __u8 op, __u8 policy_class, __u8 reason)
 {
-	return conclude_packed(v->outcome | (__u64)v->op << 32 | (__u64)v->policy_class << 40 | (__u64)v->reason << 48,
-			       v->domain | (__u64)v->generation << 32,
-			       (__u64)v->family << 48 | (__u64)v->type << 32 | (__u64)v->protocol << 16 | v->capability,
-			       v->scratch);
+	return outcome | (__u64)op << 32 | (__u64)policy_class << 40 | (__u64)reason << 48;
 }
 
 #endif

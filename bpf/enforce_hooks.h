@@ -306,10 +306,10 @@ static __always_inline __u32 socket_key(__u32 type, __u32 protocol)
 static __always_inline bool denies_socket(enum enforce_op op, __u32 family, __u32 type, __u32 protocol)
 {
 	struct covered *t = judged();
-	struct verdict v = {
-		.op = op, .policy_class = CLASS_NETWORK, .family = family, .type = type, .protocol = protocol};
+	__u64 socket = (__u64)(family & 0xffff) << 48 | (__u64)(type & 0xffff) << 32 | (protocol & 0xffff) << 16;
 
-	return t && judge_key(t, &v, HEAD_SOCKETS, socket_key(type, protocol), PROTOCOLS * SOCKET_TYPES, false);
+	return t && judge_key(t, op, CLASS_NETWORK, socket, HEAD_SOCKETS, socket_key(type, protocol),
+			      PROTOCOLS * SOCKET_TYPES, false);
 }
 
 static __always_inline bool denies_use(enum enforce_op op, struct socket *socket)
@@ -373,15 +373,14 @@ int BPF_PROG(enforce_capable, const void *cred, void *namespace, int capability,
 {
 	struct task_struct___creds *task = (void *)bpf_get_current_task();
 	struct covered *t = judged();
-	struct verdict v = {
-		.op = ENFORCE_CAPABLE, .policy_class = CLASS_CAPABILITIES, .capability = capability};
 	__u64 whose = number_of((void *)cred);
 
 	if (!t || capability < 0 || capability >= CAPABILITY_SLOTS)
 		return 0;
 	if (whose != (__u64)BPF_CORE_READ(task, real_cred) && bpf_map_lookup_elem(&layer_credentials, &whose))
 		return 0; /* overlayfs at work, not the task */
-	if (!judge_key(t, &v, HEAD_CAPABILITIES, capability, CAPABILITY_SLOTS, options & CAP_OPT_NOAUDIT))
+	if (!judge_key(t, ENFORCE_CAPABLE, CLASS_CAPABILITIES, capability, HEAD_CAPABILITIES, capability,
+		       CAPABILITY_SLOTS, options & CAP_OPT_NOAUDIT))
 		return 0;
 	return -EPERM;
 }

@@ -109,12 +109,15 @@ static __always_inline __u32 renames(void)
 	return count;
 }
 
-static __always_inline void keep_walk(struct scratch *s, struct walk *w)
+static __always_inline void begin_walk(struct scratch *s, __u64 dentry, __u64 mnt)
 {
-	s->walk[0] = (__u64)w->dentry;
-	s->walk[1] = (__u64)w->mount;
-	s->walk[2] = (__u64)w->mount_root;
-	s->walk[3] = (__u64)w->top;
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	s->walk[0] = dentry;
+	s->walk[1] = (__u64)mount_of((struct vfsmount *)mnt);
+	s->walk[2] = (__u64)BPF_CORE_READ((struct vfsmount *)mnt, mnt_root);
+	s->walk[3] = (__u64)BPF_CORE_READ(task, nsproxy, mnt_ns, root);
+	s->head.path_at = PATH_ROOM;
 }
 
 /* Some names of a walk (walk.h): WALK_MORE, WALK_DONE or WALK_CUT. In pieces, as the automata read (enforce_tables.h). */
@@ -155,43 +158,29 @@ __noinline int walk_piece(__u32 at)
 		s->head.path_at = end;
 		w.dentry = core.parent;
 	}
-	keep_walk(s, &w);
+	s->walk[0] = (__u64)w.dentry;
+	s->walk[1] = (__u64)w.mount;
+	s->walk[2] = (__u64)w.mount_root;
 	return WALK_MORE;
-}
-
-__noinline int walk_once(__u32 at, __u64 dentry, __u64 mnt)
-{
-	struct scratch *s = scratch_at(at);
-	struct walk w;
-
-	if (!s)
-		return WALK_CUT;
-	walk_begin(&w, (struct task_struct *)bpf_get_current_task(), (struct dentry *)dentry, (struct vfsmount *)mnt);
-	keep_walk(s, &w);
-	s->head.path_at = PATH_ROOM;
-	for (int i = 0; i < WALK_DEPTH_LONG / WALK_NAMES; i++) {
-		int done = walk_piece(at);
-
-		if (done)
-			return done;
-	}
-	return WALK_CUT;
 }
 
 /* Walks an object's path into a scratch. 0, or why there is none: a `reason`. A walk that raced is repeated. */
 __noinline int walk_into(__u32 at, __u64 dentry, __u64 mnt)
 {
 	struct scratch *s = scratch_at(at);
-	int cut = 0;
+	int done = WALK_MORE;
 
 	if (!s)
 		return REASON_NO_ROOM;
 	for (int i = 0; i < 4; i++) {
 		__u32 before = renames();
 
-		cut = walk_once(at, dentry, mnt) == WALK_CUT;
+		begin_walk(s, dentry, mnt);
+		done = WALK_MORE;
+		for (int piece = 0; piece < WALK_DEPTH_LONG / WALK_NAMES && !done; piece++)
+			done = walk_piece(at);
 		if (!(before & 1) && before == renames()) {
-			if (cut)
+			if (done != WALK_DONE)
 				return REASON_PATH_TOO_LONG;
 			if (s->head.path_at >= PATH_ROOM) { /* the root itself */
 				s->head.path_at = PATH_ROOM - 1;
@@ -200,11 +189,11 @@ __noinline int walk_into(__u32 at, __u64 dentry, __u64 mnt)
 			return 0;
 		}
 	}
-	return cut ? REASON_PATH_TOO_LONG : REASON_RACED;
+	return REASON_RACED;
 }
 
 /* The number of a task's executable among the sources of the scratch's policy. */
-__noinline __u32 source_of(__u32 at, __u64 of)
+static __always_inline __u32 source_of(__u32 at, __u64 of)
 {
 	struct task_struct *task = (struct task_struct *)of;
 	struct file *file = BPF_CORE_READ(task, mm, exe_file);
@@ -225,21 +214,34 @@ __noinline __u32 source_of(__u32 at, __u64 of)
 	return run(start, at, s->head.path_at);
 }
 
-/* The same for the process that runs, from its entry if the policy is still the one it was asked of. */
-static __always_inline __u32 own_source(struct covered *t, __u32 at, __u64 policy, __u64 me)
+/*
+ * Notes in a scratch whose rules are asked: for an exec those of the parent, else those of the process that runs, from
+ * its entry if that is of the same policy.
+ */
+__noinline int find_source(__u32 at, __u32 process)
 {
-	struct scratch *s;
-	__u32 source;
+	struct covered *t = current_covered();
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct scratch *s = scratch_at(at);
+	__u64 me;
 
-	if (t->policy == policy)
-		return t->source;
-	source = source_of(at, bpf_get_current_task());
-	s = scratch_at(at);
-	if (s && s->owner == me) { /* else what was read may be another task's */
-		t->source = source;
-		t->policy = policy;
+	if (!t || !s)
+		return 0;
+	if (process) {
+		s->source = source_of(at, (__u64)BPF_CORE_READ(task, real_parent));
+		return 0;
 	}
-	return source;
+	if (t->policy == s->policy) {
+		s->source = t->source;
+		return 0;
+	}
+	me = s->owner;
+	s->source = source_of(at, (__u64)task);
+	if (s->owner == me) { /* else what was read may be another task's */
+		t->source = s->source;
+		t->policy = s->policy;
+	}
+	return 0;
 }
 
 #endif

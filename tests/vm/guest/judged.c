@@ -55,7 +55,7 @@ static int open_as(const char *mode, const char *path)
 static int use(const char *op, int fd)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/nowhere"};
+	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0nowhere"}; /* no file: that would be a mknod too */
 	struct sockaddr *to = (struct sockaddr *)&in;
 	socklen_t length = sizeof(in);
 	int domain = 0, got;
@@ -65,7 +65,7 @@ static int use(const char *op, int fd)
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (domain == AF_UNIX) {
 		to = (struct sockaddr *)&un;
-		length = sizeof(un);
+		length = sizeof(sa_family_t) + sizeof("nowhere");
 	}
 	if (!strcmp(op, "bind"))
 		return bind(fd, to, length);
