@@ -38,7 +38,7 @@ enum head { /* enforcer/compile/tables.py: Head */
 #define STATE_STOP (1u << 31)
 #define STATE_PLACE ((1u << 28) - 1)
 #define PART_TABLE (1u << 31)
-#define STRIDE 32
+#define STRIDE 64
 #define SOURCE_STEPS 16 /* of a search among 65,535 sources */
 
 static __always_inline void *policy_words(__u64 policy)

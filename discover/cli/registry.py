@@ -18,6 +18,7 @@ COMMANDS = {
     "review": "Open a recording and its policy in JupyterLab.",
     "propose": "Bring a policy to a Git repository as a request.",
     "ci": "Compare a test run with the policy in the repository.",
+    "enforce": "Put policies in force: Audit, then Block.",
     "doctor": "Say what this host can do.",
     "completion": "Print a shell's completion script.",
 }

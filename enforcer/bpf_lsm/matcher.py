@@ -29,7 +29,8 @@ class Matcher:
     def __init__(self, tables: Tables) -> None:
         unlimited_memory()
         self._object = BpfObject(object_path("enforce_matcher")).load()
-        put(self._object.map("policies"), 0, tables)
+        self.policies = self._object.map("policies")
+        put(self.policies, 0, tables)
         self._scratch, self._question = self._object.map("scratches"), self._object.map("questions")
 
     def _pose(self, path: str, facts: int, source: int, kind: int, rounds: int) -> None:

@@ -48,7 +48,7 @@ def random_policy(rng: random.Random) -> Policy:
 
 def asked(interpreter: Interpreter, path: str, facts: int, source: int, *, process: bool) -> int:
     """The interpreter's answer, posture left out, as the matcher gives it."""
-    from enforcer.compile import Head  # noqa: PLC0415
+    from enforcer.compile import Head
 
     head = interpreter.tables.head
     names = ((Head.PROCESS_PATHS, Head.PROCESS_PATTERNS), (Head.FILE_PATHS, Head.FILE_PATTERNS))[not process]

@@ -16,7 +16,7 @@ from enforcer.errors import PolicyRefused
 from models.policy import Access, Dialect, Op, Policy, Posture, Verdict, compile  # noqa: A004
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "policy"))
-from policy_strategies import questions  # noqa: E402
+from policy_strategies import questions
 
 MODES = st.sampled_from(("audit", "block"))
 POSTURES = st.builds(Posture, MODES, MODES, MODES)

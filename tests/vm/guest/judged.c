@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -125,6 +127,43 @@ static int deed(char *line)
 		return chmod(a, 0777);
 	if (!strcmp(op, "chown"))
 		return chown(a, -1, -1);
+	if (!strcmp(op, "repeat")) { /* N times, the first allowed and the second denied: EIO if one was judged otherwise */
+		for (int i = atoi(a); i > 0; i--) {
+			int fd = open(b, O_RDONLY | O_CLOEXEC), wrong = fd < 0;
+
+			close(fd);
+			fd = open(c, O_RDONLY | O_CLOEXEC);
+			wrong |= fd >= 0 || errno != EACCES;
+			if (wrong) {
+				errno = EIO;
+				return -1;
+			}
+		}
+		return 0;
+	}
+	if (!strcmp(op, "memfd")) {
+		char name[32];
+		int from = open(a, O_RDONLY | O_CLOEXEC), to = memfd_create("dropped", 0), got;
+		static char room[1 << 16];
+
+		while ((got = read(from, room, sizeof(room))) > 0)
+			write(to, room, got);
+		close(from);
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", to);
+		got = execute(name);
+		got = got ? errno : 0;
+		close(to);
+		errno = got;
+		return got ? -1 : 0;
+	}
+	if (!strcmp(op, "bindmount"))
+		return mount(a, b, NULL, MS_BIND, NULL);
+	if (!strcmp(op, "join")) { /* a cgroup */
+		FILE *procs = fopen(a, "w");
+		int ok = procs && fprintf(procs, "%d", getpid()) > 0;
+
+		return procs && !fclose(procs) && ok ? 0 : -1;
+	}
 	if (!strcmp(op, "socket")) {
 		int fd = socket(atoi(a), atoi(b) | SOCK_CLOEXEC, atoi(c));
 

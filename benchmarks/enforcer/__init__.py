@@ -1,0 +1,1 @@
+"""What a decision of the enforcer costs, and its policies: ``python -m benchmarks.enforcer``."""

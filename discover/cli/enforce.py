@@ -1,0 +1,246 @@
+"""`discover enforce`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from discover.errors import UsageError
+
+__all__ = ["command"]
+
+_HELP = """Put policies in force on a workload: Audit first, then Block.
+
+The target is a command to start (after --), or one of --pid, --cgroup, --unit, --container, --pod. What a policy does
+not allow is told, one JSON line a kind of decision, and denied in Block. Programs stay in the kernel when this process
+is killed; `discover enforce stop` takes them away.
+
+\b
+Examples:
+  discover enforce policy.yaml --mode audit --container web
+  discover enforce status
+  discover enforce promote web --dataset recordings/web --confirm-within 60s
+  discover enforce promote web --confirm
+  discover enforce logs web --follow
+  discover enforce stop web
+  discover enforce break-glass
+"""
+_CLASSES = ["process", "file", "network", "capabilities"]
+
+
+class _Group(click.Group):
+    """A group whose unnamed command is `start`: its first argument is a policy, not a word."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+def _duration(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    from discover.record.options import duration  # noqa: PLC0415 - heavy
+
+    try:
+        return None if value is None else duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.group("enforce", cls=_Group, help=_HELP)
+def command() -> None:
+    """See `_HELP`."""
+
+
+_accepting = (
+    click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Recordings that say how much was seen."),
+    click.option("--accept-incomplete", is_flag=True, help="Block although too little was seen."),
+    click.option("--accept-violations", is_flag=True, help="Block without an Audit that had none."),
+    click.option(
+        "--confirm-within", callback=_duration, metavar="TIME", help="Back to Audit then, unless `promote --confirm`."
+    ),
+)
+
+
+def _gated(function: Any) -> Any:
+    for option in reversed(_accepting):
+        function = option(function)
+    return function
+
+
+@command.command("start", hidden=True)
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="POLICY… [-- COMMAND…]")
+@click.option("--mode", type=click.Choice(["audit", "block"]), default="audit", show_default=True)
+@click.option("--backend", type=click.Choice(["auto", "bpf-lsm"]), default="auto", help="Which enforcer.")
+@click.option("--name", help="What it is called from now on; default the first policy's file name.")
+@click.option("--posture", type=click.Choice(["audit", "block"]), default="block", help="Of what no rule lists.")
+@click.option("--pid", type=int, help="A process and its descendants.")
+@click.option("--cgroup", help="A cgroup and those below it, as a path.")
+@click.option("--unit", help="A systemd unit.")
+@click.option("--container", help="A running container by name or id.")
+@click.option("--pod", help="A Kubernetes pod on this node.")
+@click.option("-n", "--namespace", help="The pod's namespace.")
+@click.option("--detach", is_flag=True, help="Return at once; the kernel goes on.")
+@_gated
+def start(words: tuple[str, ...], mode: str, name: str | None, posture: Any, detach: bool, **given: Any) -> None:
+    r"""Put policies in force on a workload, and tell what they do not allow.
+
+    \b
+    Examples:
+      discover enforce start policy.yaml --mode audit --container web
+      discover enforce policy.yaml --mode audit -- nginx -g 'daemon off;'
+    """
+    from collectors.target import TargetSpec  # noqa: PLC0415 - heavy
+    from discover.enforce.session import Options, enforce  # noqa: PLC0415
+    from models.policy import Posture  # noqa: PLC0415
+
+    files, argv = _split(words)
+    chosen = [n for n in ("pid", "cgroup", "unit", "container", "pod") if given[n] is not None]
+    if bool(argv) + len(chosen) != 1:
+        raise UsageError("one target is needed", "discover enforce policy.yaml --container web")
+    spec = TargetSpec(command=argv, **{n: given[n] for n in (*chosen, "namespace")})
+    options = Options(
+        files=files,
+        spec=spec,
+        name=name or files[0].stem,
+        block=tuple(_CLASSES) if mode == "block" else (),
+        posture=Posture.all(posture),
+        dataset=_dataset(given["dataset"]),
+        confirm_within=given["confirm_within"],
+        accept_incomplete=given["accept_incomplete"],
+        accept_violations=given["accept_violations"],
+        detach=detach,
+    )
+    sys.exit(enforce(options, lambda alert: click.echo(json.dumps(alert))))
+
+
+def _split(words: tuple[str, ...]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Policies, and the command behind ``--``: click has taken the dashes away, so policies are what files end like."""
+    files = []
+    for word in words:
+        if not word.endswith((".yaml", ".yml", ".json")):
+            break
+        files.append(Path(word))
+    if not files:
+        raise UsageError(f"{words[0]} is no policy file", "name a .yaml file, then -- and the command")
+    return tuple(files), words[len(files) :]
+
+
+def _dataset(path: Path | None) -> Any:
+    if path is None:
+        return None
+    from discover.inputs import sort_out  # noqa: PLC0415 - heavy
+
+    return sort_out([path]).dataset
+
+
+@command.command("status")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a policy set.")
+def status(as_json: bool) -> None:
+    r"""List what is enforced on this node, and what it has counted.
+
+    \b
+    Examples:
+      discover enforce status
+      discover enforce status --json
+    """
+    from discover.enforce.session import status as found  # noqa: PLC0415 - heavy
+    from discover.text import printable  # noqa: PLC0415
+
+    sets = found()
+    for one in sets:
+        if as_json:
+            click.echo(json.dumps(one))
+            continue
+        mode = f"Block ({', '.join(one['block'])})" if one["block"] else "Audit"
+        if one["confirm_within_s"] is not None:
+            left = one["confirm_within_s"]
+            mode += f", to be confirmed within {left:.0f} s" if left > 0 else ", not confirmed: Audit"
+        counts = ", ".join(
+            f"{c}: {one['denied'][c]} denied, {one['audited'][c]} audited"
+            for c in _CLASSES
+            if one["denied"][c] or one["audited"][c]
+        )
+        click.echo(f"{one['name']}: {mode}; {printable(one['target'])}; {one['processes']} processes")
+        click.echo(f"  {counts or 'no violation'}")
+    if not sets and not as_json:
+        click.echo("nothing is enforced here")
+
+
+@command.command("promote")
+@click.argument("name")
+@click.option("--class", "classes", multiple=True, type=click.Choice(_CLASSES), help="Only these; repeatable.")
+@click.option("--confirm", is_flag=True, help="Keep the Block that had a time to be confirmed in.")
+@_gated
+def promote(name: str, classes: tuple[str, ...], confirm: bool, dataset: Path | None, **given: Any) -> None:
+    r"""From Audit to Block, class by class if wanted.
+
+    \b
+    Examples:
+      discover enforce promote web --class process --dataset recordings/web --confirm-within 60s
+      discover enforce promote web --confirm
+    """
+    from discover.enforce.session import promote as promoted  # noqa: PLC0415 - heavy
+
+    now = promoted(name, classes or _CLASSES, confirm=confirm, dataset=_dataset(dataset), **given)
+    click.echo(f"{now.name}: Block ({', '.join(now.block)})")
+
+
+@command.command("stop")
+@click.argument("name")
+def stop(name: str) -> None:
+    r"""Enforce a policy set no longer.
+
+    \b
+    Examples:
+      discover enforce stop web
+    """
+    from discover.enforce.session import stop as stopped  # noqa: PLC0415 - heavy
+
+    stopped(name)
+
+
+@command.command("break-glass")
+def break_glass() -> None:
+    r"""Everything on this node back to Audit, at once.
+
+    \b
+    Examples:
+      discover enforce break-glass
+    """
+    from discover.enforce.session import break_glass as broken  # noqa: PLC0415 - heavy
+
+    click.echo(f"{broken()} policy sets are in Audit")
+
+
+@command.command("logs")
+@click.argument("name", required=False)
+@click.option("--policy", help="Only alerts of this policy.")
+@click.option("--namespace", help="Only alerts of this namespace.")
+@click.option("--operation", type=click.Choice(["Process", "File", "Network", "Capabilities"], case_sensitive=False))
+@click.option(
+    "--log-filter", type=click.Choice(["policy", "system", "all"]), default="all", help="By rule, by posture."
+)
+@click.option("--json", "as_json", is_flag=True, help="The alerts as they are kept.")
+@click.option("--follow", is_flag=True, help="Go on with what comes.")
+def logs(name: str | None, as_json: bool, follow: bool, **wanted: str | None) -> None:
+    r"""Show alerts.
+
+    \b
+    Examples:
+      discover enforce logs web --operation file --log-filter policy
+      discover enforce logs --json --follow
+    """
+    from discover.enforce.logs import lines  # noqa: PLC0415 - heavy
+
+    seen: dict[Path, int] = {}
+    while True:
+        for line in lines(name, seen, as_json=as_json, **wanted):
+            click.echo(line)
+        if not follow:
+            return
+        time.sleep(0.5)

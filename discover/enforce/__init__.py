@@ -1,0 +1,1 @@
+"""``discover enforce``: policies on a real workload, watched first, then denied."""

@@ -1,0 +1,225 @@
+"""What must hold when things go wrong: killed daemons, swaps under load, deadlines, paths too deep, and ways around."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from enforce_world import BIN, WORLD, Agent, World
+
+from enforcer.bpf_lsm.alerts import Alerts
+from enforcer.bpf_lsm.domains import ALL, Domains
+from enforcer.bpf_lsm.programs import Programs
+from enforcer.compile import Tables, compile_tables
+from enforcer.errors import EnforceError
+from models.policy import Policy, Posture
+
+HERE = Path(__file__).parent
+PINS = Path("/sys/fs/bpf/discover-test")
+FILE, OTHER = f"{WORLD}/a/f", f"{WORLD}/a/x.log"
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    made = World()
+    subprocess.run(["cc", "-O1", "-static", "-o", BIN / "one", HERE / "judged.c"], check=True)
+    return made
+
+
+@pytest.fixture
+def agent(world: World) -> Iterator[Agent]:
+    started = Agent(str(BIN / "one"), 0, False)
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    with Programs.load() as loaded:
+        yield loaded
+
+
+def tables(**spec: Any) -> Tables:
+    policy = Policy.from_document({"kind": "KubeArmorPolicy", "metadata": {"name": "p"}, "spec": spec})
+    return compile_tables([policy], Posture.all("block"))
+
+
+def only(*paths: str) -> Tables:
+    """A file allow-list."""
+    return tables(file={"matchPaths": [{"path": p} for p in paths], "action": "Allow"})
+
+
+def judge(programs: Programs, agent: Agent, policy: Tables) -> tuple[Domains, int]:
+    domains = Domains(programs)
+    number = domains.add(policy, block=ALL)
+    domains.cover_process(number, agent.process.pid, judged=True)
+    return domains, number
+
+
+DAEMON = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_guest_enforce_faults import PINS, FILE, Domains, Programs, only, ALL
+programs = Programs.load(PINS)
+domains = Domains(programs)
+number = domains.add(only(FILE), block=ALL)
+domains.cover_process(number, {pid}, judged=True)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_daemon_goes_on_enforcing_and_the_next_takes_over(agent: Agent) -> None:
+    code = DAEMON.format(here=str(HERE), pid=agent.process.pid)
+    daemon = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert daemon.stdout
+        assert daemon.stdout.readline() == "ready\n"
+        assert agent.do(f"open r {OTHER}") == errno.EACCES
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+        time.sleep(0.5)
+        assert agent.do(f"open r {OTHER}") == errno.EACCES
+        assert agent.do(f"open r {FILE}") == 0
+        with Programs.found(PINS) as programs:
+            domains = Domains(programs)
+            (number,) = domains.in_use
+            assert domains.totals(number).denied["file"] == 2
+            domains.swap(number, only(FILE, OTHER))
+            assert agent.do(f"open r {OTHER}") == 0
+            domains.remove(number)
+            programs.unpin()
+        assert agent.do(f"open r {WORLD}/a/run") == 0
+        with pytest.raises(EnforceError):
+            Programs.found(PINS)
+    finally:
+        daemon.kill()
+        shutil.rmtree(PINS, ignore_errors=True)
+
+
+def test_no_access_is_judged_by_neither_policy_or_by_both(programs: Programs, agent: Agent) -> None:
+    """Both policies allow one file and deny another; they differ in where the rules lie."""
+    many = [f"/srv/data/{n:05}/{'x' * (n % 50)}" for n in range(600)]
+    policies = [
+        only(FILE),
+        only(*many, FILE),
+        tables(
+            file={
+                "matchDirectories": [{"dir": f"{WORLD}/a/"}],
+                "matchPaths": [{"path": OTHER, "action": "Block"}],
+                "action": "Allow",
+            }
+        ),
+    ]
+    domains, number = judge(programs, agent, policies[0])
+    wrong: list[int] = []
+    worker = threading.Thread(target=lambda: wrong.append(agent.do(f"repeat 10000 {FILE} {OTHER}")))
+    worker.start()
+    swaps = 0
+    while worker.is_alive():
+        swaps += 1
+        domains.swap(number, policies[swaps % 3])
+    worker.join()
+    print(f"{swaps} swaps during 20,000 accesses")
+    assert wrong == [0]
+    assert swaps > 5
+    assert domains.totals(number).denied["file"] == 10000
+
+
+def test_past_its_deadline_block_is_audit_and_a_confirmation_keeps_it(programs: Programs, agent: Agent) -> None:
+    domains, number = judge(programs, agent, only(FILE))
+    domains.block(number, ALL, confirm_within=2)
+    assert agent.do(f"open r {OTHER}") == errno.EACCES
+    time.sleep(2.2)
+    assert agent.do(f"open r {OTHER}") == 0
+    assert domains.totals(number).audited["file"] == 1
+    domains.block(number, ALL, confirm_within=2)
+    domains.confirm(number)
+    time.sleep(2.2)
+    assert agent.do(f"open r {OTHER}") == errno.EACCES
+    programs.state["broken_glass"] = 1
+    assert agent.do(f"open r {OTHER}") == 0
+
+
+def test_block_holds_class_by_class(programs: Programs, agent: Agent) -> None:
+    policy = tables(
+        file={"matchPaths": [{"path": OTHER}], "action": "Block"},
+        network={"matchProtocols": [{"protocol": "udp"}], "action": "Block"},
+    )
+    domains, number = judge(programs, agent, policy)
+    domains.block(number, ["network"])
+    assert agent.do(f"open r {OTHER}") == 0
+    assert agent.do("socket 2 2 0") == errno.EACCES
+
+
+def test_alerts_are_counted_exactly(programs: Programs, agent: Agent) -> None:
+    alerts = Alerts(programs)
+    domains, number = judge(programs, agent, only(FILE))
+    assert agent.do(f"repeat 300 {FILE} {OTHER}") == 0
+    assert [(a.path, a.count, a.denied) for a in alerts.take()] == [(OTHER, 300, True)]
+    assert agent.do(f"repeat 7 {FILE} {OTHER}") == 0
+    assert [(a.op, a.count) for a in alerts.take()] == [("open", 7)]
+    assert alerts.take() == []
+    assert domains.totals(number).denied["file"] == 307
+
+
+def test_a_path_too_deep_is_denied_and_counted(programs: Programs, agent: Agent) -> None:
+    """Even where only a Block rule stands, about something else: what it is cannot be known."""
+    deep = WORLD / "/".join(["deep"] * 260)
+    deep.mkdir(parents=True)
+    (deep / "f").write_text("x")
+    domains, number = judge(programs, agent, tables(file={"matchPaths": [{"path": OTHER}], "action": "Block"}))
+    assert agent.do(f"open r {deep}/f") == errno.EACCES
+    assert agent.do(f"open r {FILE}") == 0
+    assert int(programs.domains[number]["reasons"][1]) == 1
+    assert domains.totals(number).denied["file"] == 1
+
+
+def test_ways_around_an_allow_list_of_executables(programs: Programs, agent: Agent) -> None:
+    run, other = f"{WORLD}/a/run", f"{WORLD}/b/run"
+    judge(programs, agent, tables(process={"matchPaths": [{"path": run}], "action": "Allow"}))
+    assert agent.do(f"exec {run}") == 0
+    assert agent.do(f"exec {other}") == errno.EACCES
+    assert agent.do(f"memfd {run}") == errno.EACCES
+    assert agent.do(f"bindmount {other} {run}") == errno.EACCES
+    assert agent.do(f"exec {run}") == 0
+
+
+def test_who_is_covered(programs: Programs) -> None:
+    """A task that comes into a covered cgroup is judged once it executes, its children are, and who leaves stays so."""
+    inside, outside = (Path("/sys/fs/cgroup") / n for n in ("enforced", "free"))
+    below = inside / "below"
+    for folder in (inside, below, outside):
+        folder.mkdir()
+    domains = Domains(programs)
+    number = domains.add(only("/dev/null"), block=ALL)
+    domains.cover_cgroup(number, inside.stat().st_ino)
+    domains.swap(number, only(f"{outside}/cgroup.procs", FILE))
+    entering = (
+        f"import os; open('{below}/cgroup.procs', 'w').write(str(os.getpid())); open('{OTHER}').close(); "
+        f"os.execv('{BIN}/one', ['one'])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", entering], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    agent = Agent.__new__(Agent)
+    agent.process = process
+    try:
+        assert agent.do(f"open r {FILE}") == 0
+        assert agent.do(f"open r {OTHER}") == errno.EACCES
+        assert agent.do(f"join {outside}/cgroup.procs") == 0
+        assert agent.do(f"open r {OTHER}") == errno.EACCES
+        assert str(process.pid) in (outside / "cgroup.procs").read_text().split()
+    finally:
+        agent.end()
+    assert subprocess.run(["cat", OTHER], check=False, capture_output=True).returncode == 0
