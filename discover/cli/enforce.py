@@ -74,7 +74,9 @@ def _gated(function: Any) -> Any:
 
 @command.command("start", hidden=True)
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="POLICY… [-- COMMAND…]")
-@click.option("--mode", type=click.Choice(["audit", "block"]), default="audit", show_default=True)
+@click.option(
+    "--mode", type=click.Choice(["audit", "block"]), default="audit", show_default=True, help="Tell, or deny as well."
+)
 @click.option("--backend", type=click.Choice(["auto", "bpf-lsm"]), default="auto", help="Which enforcer.")
 @click.option("--name", help="What it is called from now on; default the first policy's file name.")
 @click.option("--posture", type=click.Choice(["audit", "block"]), default="block", help="Of what no rule lists.")
@@ -221,7 +223,11 @@ def break_glass() -> None:
 @click.argument("name", required=False)
 @click.option("--policy", help="Only alerts of this policy.")
 @click.option("--namespace", help="Only alerts of this namespace.")
-@click.option("--operation", type=click.Choice(["Process", "File", "Network", "Capabilities"], case_sensitive=False))
+@click.option(
+    "--operation",
+    type=click.Choice(["Process", "File", "Network", "Capabilities"], case_sensitive=False),
+    help="Only alerts of this class.",
+)
 @click.option(
     "--log-filter", type=click.Choice(["policy", "system", "all"]), default="all", help="By rule, by posture."
 )

@@ -72,7 +72,17 @@ class Alerts:
             if fresh > 0 and first is not None:
                 self._taken[name] = int(value["count"])
                 found.append(_counted(first, fresh))
+            elif (
+                not fresh and int(key["generation"]) != int(self._programs.domains[int(key["domain"])]["policy"]) >> 32
+            ):
+                self._forget(key)  # of a policy by which nothing is judged any more: no count can be lost
         return found
+
+    def _forget(self, key: Any) -> None:
+        name = key.tobytes()
+        self._programs.maps["alerts"].drop(key)
+        self._known.pop(name, None)
+        self._taken.pop(name, None)
 
     def _told(self, record: Any) -> Told:
         key = record["key"]
