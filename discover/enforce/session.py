@@ -81,7 +81,7 @@ def enforce(options: Options, tell: Callable[[dict[str, Any]], None]) -> int:
                 options, policies, number, generation, target.describe(), workload_fields(target), in_force
             )
             store.write(enforced)
-            cover(domains, number, target, child)
+            cover(domains, number, target, child, whole_pod=options.spec.pod_container is None)
             if child:
                 _release(child)
             if options.detach and child is None:

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
+from collectors.cgroups import CgroupRef
+from collectors.identity import WorkloadIdentity
+from collectors.target import Target
 from discover.enforce import gates, logs
+from discover.enforce.cover import pod_cgroup
 from discover.errors import UsageError
 from enforcer import store
 from enforcer.bpf_lsm.alerts import Told
@@ -134,3 +138,22 @@ def test_logs_are_filtered_and_read_on(tmp_path: Path, monkeypatch: pytest.Monke
     assert "DefaultPosture" in line
     assert len(list(logs.lines(None, {}, as_json=True, operation="file", policy="web", namespace="shop"))) == 1
     assert not list(logs.lines(None, {}, as_json=True, namespace="other"))
+
+
+def pod(*paths: str, kind: str = "pod") -> Target:
+    return Target(kind, "unified", WorkloadIdentity("web", "Pod"), [CgroupRef(p, n) for n, p in enumerate(paths)])
+
+
+@pytest.mark.parametrize(
+    ("target", "above"),
+    [
+        (pod("/k.slice/k-pod1.slice/a.scope", "/k.slice/k-pod1.slice/b.scope"), "/k.slice/k-pod1.slice"),
+        (pod("/kubepods/burstable/pod1/a"), "/kubepods/burstable/pod1"),
+        (pod("/system.slice/a.scope"), None),
+        (pod("/a"), None),
+        (pod("/kubepods/pod1/a", "/kubepods/pod2/a"), None),
+        (pod("/kubepods/pod1/a", kind="container"), None),
+    ],
+)  # fmt: skip
+def test_a_pods_own_cgroup_lies_right_above_its_containers(target: Target, above: str | None) -> None:
+    assert pod_cgroup(target) == above
