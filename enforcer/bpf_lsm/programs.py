@@ -19,7 +19,7 @@ from bpf.object import BpfObject, object_path
 from bpf.raw import unlimited_memory
 from enforcer.errors import EnforceError
 
-__all__ = ["OBJECT", "Programs"]
+__all__ = ["MAPS", "OBJECT", "SCRATCHES", "Programs", "grace", "processors"]
 
 OBJECT = "enforce"
 SCRATCHES = 4
@@ -47,7 +47,7 @@ class Programs:
         opened = BpfObject(object_path(OBJECT))
         try:
             opened.constants(host_mount_namespace=_inode("/proc/1/ns/mnt"), rename_lock_address=_rename_lock())
-            opened.resize("scratches", SCRATCHES * _processors())
+            opened.resize("scratches", SCRATCHES * processors())
             opened.without(*_absent(opened))
             opened.load()
             opened.attach()
@@ -110,7 +110,7 @@ def _inode(path: str) -> int:
         return 0
 
 
-def _processors() -> int:
+def processors() -> int:
     """As many as this kernel may ever have: programs count from 0 to that."""
     text = Path("/sys/devices/system/cpu/possible").read_text().strip()
     return int(text.rpartition("-")[2].rpartition(",")[2]) + 1
