@@ -42,10 +42,20 @@ def agent(world: World) -> Iterator[Agent]:
     started.end()
 
 
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Programs]:
+    """Loading takes half a minute under emulation: once for all tests."""
+    with Programs.load() as programs:
+        yield programs
+
+
 @pytest.fixture
-def programs() -> Iterator[Programs]:
-    with Programs.load() as loaded:
-        yield loaded
+def programs(loaded: Programs) -> Iterator[Programs]:
+    yield loaded
+    domains = Domains(loaded)
+    for number in domains.in_use:
+        domains.remove(number)
+    loaded.state["broken_glass"] = 0
 
 
 def tables(**spec: Any) -> Tables:
