@@ -72,10 +72,12 @@ def enforce(options: Options, tell: Callable[[dict[str, Any]], None]) -> int:
         child = launch(target.command) if target.command else None
         try:
             if in_force:
+                _tell(Alerts(programs), in_force, tell)  # while its rules are known by their numbers
                 number, generation = in_force.domain, domains.swap(in_force.domain, tables)
                 domains.block(number, options.block, confirm_within=options.confirm_within)
             else:
-                number, generation = domains.add(tables, own_mounts=own_mounts(target)), 1
+                number = domains.add(tables, own_mounts=own_mounts(target))
+                generation = domains.generation(number)
                 domains.block(number, options.block, confirm_within=options.confirm_within)
             enforced = _kept(
                 options, policies, number, generation, target.describe(), workload_fields(target), in_force
@@ -169,7 +171,10 @@ def _tell(alerts: Alerts, enforced: Enforced, tell: Callable[[dict[str, Any]], N
         rules = whose.tables().rules
         with whose.alerts.open("a") as file:
             for told in news:
-                alert = as_alert(told, rules, whose.workload, platform.node())
+                known = rules if told.generation == whose.generation else ()
+                alert = as_alert(told, known, whose.workload, platform.node())
+                if told.rule and not known:
+                    alert["PolicyName"] = "(replaced)"
                 file.write(json.dumps(alert) + "\n")
                 if domain == enforced.domain:
                     tell(alert)

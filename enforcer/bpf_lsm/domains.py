@@ -18,6 +18,8 @@ CLASSES = ("process", "file", "network", "capabilities")
 """In the kernel's order."""
 ALL = frozenset(CLASSES)
 _ENTERING, _JUDGED = 0, 1
+_SLOT = 0xFFFFFFFF
+"""The lower half of a domain's policy; 0: none. The upper half is the generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,17 @@ class Domains:
     @property
     def in_use(self) -> list[int]:
         """Domains that have a policy."""
-        return [n for n, d in enumerate(self.programs.domains) if n and d["policy"]]
+        return [n for n, d in enumerate(self.programs.domains) if n and int(d["policy"]) & _SLOT]
 
     def add(self, tables: Tables, *, block: Iterable[str] = (), own_mounts: bool = False) -> int:
         """A new domain that covers nobody yet. `block`: the classes in which it denies; in the others it only tells."""
         domains = self.programs.domains
-        number = next((n for n in range(1, len(domains)) if not domains[n]["policy"]), 0)
+        number = next((n for n in range(1, len(domains)) if not int(domains[n]["policy"]) & _SLOT), 0)
         if not number:
             raise EnforceError(f"{len(domains) - 1} policy sets are enforced already", "discover enforce stop NAME")
+        generation = int(domains["policy"][number]) & ~_SLOT  # goes on: it tells alerts of an earlier policy apart
         domains[number] = 0
+        domains["policy"][number] = generation
         domains[number]["own_mounts"] = own_mounts
         self.block(number, block)
         self.swap(number, tables)
@@ -55,7 +59,7 @@ class Domains:
     def swap(self, number: int, tables: Tables) -> int:
         """Replace a domain's policy by another, whole: no access is judged by neither or by parts. The generation."""
         domains = self.programs.domains
-        used = {int(d["policy"]) & 0xFFFFFFFF for d in domains}
+        used = {int(d["policy"]) & _SLOT for d in domains}
         slot = next((s for s in range(1, SLOTS) if s not in used), 0)
         if not slot:
             raise EnforceError("no slot for another policy is free", "discover enforce status")
@@ -63,10 +67,14 @@ class Domains:
         old = int(domains[number]["policy"])
         generation = (old >> 32) + 1
         domains["policy"][number] = slot | generation << 32
-        if old:
+        if old & _SLOT:
             grace()
-            withdraw(self.programs.maps["policies"], old & 0xFFFFFFFF)
+            withdraw(self.programs.maps["policies"], old & _SLOT)
         return generation
+
+    def generation(self, number: int) -> int:
+        """Which of the policies that ever had this number is in force."""
+        return int(self.programs.domains["policy"][number]) >> 32
 
     def block(self, number: int, classes: Iterable[str], *, confirm_within: float | None = None) -> None:
         """Deny in these classes from now on; with `confirm_within` seconds, only until they are over."""
@@ -101,9 +109,9 @@ class Domains:
                 if (int(value) if field is None else int(value[field])) == number:
                     self.programs.maps[name].drop(key)
         policy = int(self.programs.domains["policy"][number])
-        self.programs.domains["policy"][number] = 0
+        self.programs.domains["policy"][number] = policy & ~_SLOT
         grace()
-        withdraw(self.programs.maps["policies"], policy & 0xFFFFFFFF)
+        withdraw(self.programs.maps["policies"], policy & _SLOT)
 
     def totals(self, number: int) -> Totals:
         """What the domain has counted so far."""

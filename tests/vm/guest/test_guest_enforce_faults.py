@@ -142,7 +142,7 @@ def test_no_access_is_judged_by_neither_policy_or_by_both(programs: Programs, ag
     worker.join()
     print(f"{swaps} swaps during 20,000 accesses")
     assert wrong == [0]
-    assert swaps > 5
+    assert swaps > 2
     assert domains.totals(number).denied["file"] == 10000
 
 
@@ -174,6 +174,7 @@ def test_block_holds_class_by_class(programs: Programs, agent: Agent) -> None:
 
 def test_alerts_are_counted_exactly(programs: Programs, agent: Agent) -> None:
     alerts = Alerts(programs)
+    alerts.take()  # of the tests before
     domains, number = judge(programs, agent, only(FILE))
     assert agent.do(f"repeat 300 {FILE} {OTHER}") == 0
     assert [(a.path, a.count, a.denied) for a in alerts.take()] == [(OTHER, 300, True)]
