@@ -23,7 +23,7 @@ from enforcer.compile import compile_tables
 from models.policy import Decision, Dialect, Op, Posture, Ruleset, Verdict, compile  # noqa: A004
 
 HERE = Path(__file__).parent
-SECONDS = float(os.environ.get("DISCOVER_ORACLE_SECONDS", "100"))
+SECONDS = float(os.environ.get("DISCOVER_ORACLE_SECONDS", "60"))
 DEEDS = 40
 SEED = int(os.environ.get("DISCOVER_ORACLE_SEED", "1"))
 
