@@ -89,13 +89,13 @@ def _gated(function: Any) -> Any:
 @click.option("--detach", is_flag=True, help="Return at once; the kernel goes on.")
 @_gated
 def start(words: tuple[str, ...], mode: str, name: str | None, posture: Any, detach: bool, **given: Any) -> None:
-    r"""Put policies in force on a workload, and tell what they do not allow.
+    """Put policies in force on a workload, and tell what they do not allow.
 
     \b
     Examples:
       discover enforce start policy.yaml --mode audit --container web
       discover enforce policy.yaml --mode audit -- nginx -g 'daemon off;'
-    """
+    """  # noqa: D301 - click's own mark
     from collectors.target import TargetSpec  # noqa: PLC0415 - heavy
     from discover.enforce.session import Options, enforce  # noqa: PLC0415
     from models.policy import Posture  # noqa: PLC0415
@@ -143,13 +143,13 @@ def _dataset(path: Path | None) -> Any:
 @command.command("status")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a policy set.")
 def status(as_json: bool) -> None:
-    r"""List what is enforced on this node, and what it has counted.
+    """List what is enforced on this node, and what it has counted.
 
     \b
     Examples:
       discover enforce status
       discover enforce status --json
-    """
+    """  # noqa: D301 - click's own mark
     from discover.enforce.session import status as found  # noqa: PLC0415 - heavy
     from discover.text import printable  # noqa: PLC0415
 
@@ -179,13 +179,13 @@ def status(as_json: bool) -> None:
 @click.option("--confirm", is_flag=True, help="Keep the Block that had a time to be confirmed in.")
 @_gated
 def promote(name: str, classes: tuple[str, ...], confirm: bool, dataset: Path | None, **given: Any) -> None:
-    r"""From Audit to Block, class by class if wanted.
+    """From Audit to Block, class by class if wanted.
 
     \b
     Examples:
       discover enforce promote web --class process --dataset recordings/web --confirm-within 60s
       discover enforce promote web --confirm
-    """
+    """  # noqa: D301 - click's own mark
     from discover.enforce.session import promote as promoted  # noqa: PLC0415 - heavy
 
     now = promoted(name, classes or _CLASSES, confirm=confirm, dataset=_dataset(dataset), **given)
@@ -195,12 +195,12 @@ def promote(name: str, classes: tuple[str, ...], confirm: bool, dataset: Path | 
 @command.command("stop")
 @click.argument("name")
 def stop(name: str) -> None:
-    r"""Enforce a policy set no longer.
+    """Enforce a policy set no longer.
 
     \b
     Examples:
       discover enforce stop web
-    """
+    """  # noqa: D301 - click's own mark
     from discover.enforce.session import stop as stopped  # noqa: PLC0415 - heavy
 
     stopped(name)
@@ -208,12 +208,12 @@ def stop(name: str) -> None:
 
 @command.command("break-glass")
 def break_glass() -> None:
-    r"""Everything on this node back to Audit, at once.
+    """Everything on this node back to Audit, at once.
 
     \b
     Examples:
       discover enforce break-glass
-    """
+    """  # noqa: D301 - click's own mark
     from discover.enforce.session import break_glass as broken  # noqa: PLC0415 - heavy
 
     click.echo(f"{broken()} policy sets are in Audit")
@@ -234,13 +234,13 @@ def break_glass() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The alerts as they are kept.")
 @click.option("--follow", is_flag=True, help="Go on with what comes.")
 def logs(name: str | None, as_json: bool, follow: bool, **wanted: str | None) -> None:
-    r"""Show alerts.
+    """Show alerts.
 
     \b
     Examples:
       discover enforce logs web --operation file --log-filter policy
       discover enforce logs --json --follow
-    """
+    """  # noqa: D301 - click's own mark
     from discover.enforce.logs import lines  # noqa: PLC0415 - heavy
 
     seen: dict[Path, int] = {}
