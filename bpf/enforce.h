@@ -28,11 +28,11 @@ enum policy_class {
 };
 
 enum outcome_kind { /* enforcer/compile/outcomes.py */
-	KIND_NOTHING,
-	KIND_ALLOW,
-	KIND_AUDIT,
-	KIND_BLOCK,
-	KIND_NOT_PERMITTED,
+		    KIND_NOTHING,
+		    KIND_ALLOW,
+		    KIND_AUDIT,
+		    KIND_BLOCK,
+		    KIND_NOT_PERMITTED,
 };
 
 enum facts {
@@ -42,11 +42,11 @@ enum facts {
 };
 
 enum reason { /* why an outcome is none of a rule's or the posture's */
-	REASON_POLICY,
-	REASON_PATH_TOO_LONG,
-	REASON_RACED,
-	REASON_NO_ROOM,
-	REASONS,
+	      REASON_POLICY,
+	      REASON_PATH_TOO_LONG,
+	      REASON_RACED,
+	      REASON_NO_ROOM,
+	      REASONS,
 };
 
 enum enforce_op {

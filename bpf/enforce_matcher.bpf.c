@@ -7,10 +7,9 @@
  */
 #include "enforce_tables.h"
 
-
 struct question {
 	__u32 process; /* 1 process, 0 file, 2: the path is an executable, and its number as a source is asked for */
-	__u32 rounds; /* how often to ask */
+	__u32 rounds;  /* how often to ask */
 	__u32 unused;
 };
 

@@ -45,9 +45,16 @@ def _duration(_context: click.Context, _parameter: click.Parameter, value: str |
 @click.option("--for", "limit", callback=_duration, metavar="TIME", help="Stop after 90s, 30m, 1h30m.")
 @click.option("--select", multiple=True, metavar="LABEL=VALUE|NAME", help="What the workload is, or which policy.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the recording is kept (default: nowhere).")
-@click.option("--backend", type=click.Choice(["auto", "lsm", "fentry", "tracepoint", "bcc"]), default="auto")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "lsm", "fentry", "tracepoint", "bcc"]),
+    default="auto",
+    help="How to watch (default: the best that works here).",
+)
 @click.option("--strict", is_flag=True, help="Fail also where events were lost.")
-@click.option("--format", "form", type=click.Choice(("text", "md")), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(("text", "md")), default="text", show_default=True, help="How to print it."
+)
 @click.option(
     "--summary", type=click.Path(path_type=Path), help="Append the Markdown there too ($GITHUB_STEP_SUMMARY)."
 )

@@ -95,7 +95,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    r"""Bring a policy to a Git repository as a pull or merge request that carries its own evidence.
+    """Bring a policy to a Git repository as a pull or merge request that carries its own evidence.
 
     Policy, posture annotation, evidence and review are committed to a branch, signed off, and pushed; the request says
     what changes and why, what was observed and lost, what the simulation says, which rules to look at first, and how
@@ -110,7 +110,7 @@ def command(
       discover propose recordings/web --to https://github.com/shop/policies --path policies/{namespace}
       discover propose recordings/web --to git@gitlab.example.org:shop/policies.git --policy web.yaml --dry-run
       discover propose recordings/web --to /srv/git/policies.git --author 'Ada <ada@example.org>' --pages md
-    """
+    """  # noqa: D301 - click's own mark
     from dataclasses import asdict, replace  # noqa: PLC0415 - heavy, all of it
 
     from discover.labels import read_labels  # noqa: PLC0415

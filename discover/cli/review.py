@@ -53,7 +53,7 @@ def command(
     run: bool,
     arguments: tuple[str, ...],
 ) -> None:
-    r"""Open a recording and its policy in JupyterLab, where thresholds can be changed and decisions be written.
+    """Open a recording and its policy in JupyterLab, where thresholds can be changed and decisions be written.
 
     Needs the extra `review`: pip install 'kubearmor-discover[review]'. For people without Jupyter: `discover report`.
 
@@ -62,7 +62,7 @@ def command(
       discover review recordings/web --policy web.yaml
       discover review recordings/web --jupyter=--no-browser
       discover review recordings/web --policy web.yaml --run -o review.html
-    """
+    """  # noqa: D301 - click's own mark
     from discover.errors import UsageError  # noqa: PLC0415 - heavy
     from discover.notebook import execute, open_in_jupyter  # noqa: PLC0415
 

@@ -57,7 +57,8 @@ static int open_as(const char *mode, const char *path)
 static int use(const char *op, int fd)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0nowhere"}; /* no file: that would be a mknod too */
+	struct sockaddr_un un = {.sun_family = AF_UNIX,
+				 .sun_path = "\0nowhere"}; /* no file: that would be a mknod too */
 	struct sockaddr *to = (struct sockaddr *)&in;
 	socklen_t length = sizeof(in);
 	int domain = 0, got;
@@ -127,7 +128,8 @@ static int deed(char *line)
 		return chmod(a, 0777);
 	if (!strcmp(op, "chown"))
 		return chown(a, -1, -1);
-	if (!strcmp(op, "repeat")) { /* N times, the first allowed and the second denied: EIO if one was judged otherwise */
+	if (!strcmp(op,
+		    "repeat")) { /* N times, the first allowed and the second denied: EIO if one was judged otherwise */
 		for (int i = atoi(a); i > 0; i--) {
 			int fd = open(b, O_RDONLY | O_CLOEXEC), wrong = fd < 0;
 
