@@ -114,6 +114,7 @@ def test_the_file_tree_opens_filters_and_leads_to_rules(opened: Open, redis: Rev
     tree = it.page.locator("[data-tree]")
     assert tree.locator("summary").count() >= 4
     tree.locator("summary", has_text="etc/").first.click()
+    tree.locator(".leaf", has_text="passwd").first.wait_for()
     assert tree.locator(".leaf", has_text="passwd").count() == 1
     it.page.select_option("[data-files=mark]", "sensitive")
     told(it.page.locator("[data-files-count]"), "entr")
