@@ -23,7 +23,6 @@ from models.policy import (
     NodeSelector,
     Policy,
     Selector,
-    Target,
     dump_policy,
 )
 
@@ -166,11 +165,3 @@ def _dns_name(text: str) -> str:
     """A name that Kubernetes takes (RFC 1123 label), from one that a workload may have chosen."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:58].strip("-")
     return name or "workload"
-
-
-def supported(target: str) -> Target:
-    """The target of a name. Raises `UsageError` for another."""
-    try:
-        return Target(target)
-    except ValueError:
-        raise UsageError(f"no target {target!r}", f"there are {', '.join(Target)}") from None

@@ -155,6 +155,18 @@ def _is_path(path: str) -> bool:
     return len(path.encode("utf-8", "surrogateescape")) <= 199 and path.isprintable()
 
 
+def _narrowed(found: Gathered, units: Sequence[str], everywhere: set[str]) -> tuple[Source, ...]:
+    """From where, if the evidence supports that it is from there alone."""
+    return _origins(found.sources) if found.closed(units) and set(found.sources) < everywhere else ()
+
+
+def _host_narrowed(found: Gathered, what: str, warnings: list[str]) -> tuple[Source, ...]:
+    """From where, which a host's rule has to say; `warnings` gains what no rule can."""
+    origin, said = _host_origins(found.sources, what)
+    warnings += said
+    return origin
+
+
 def network_rules(
     seen: Iterable[Seen], units: Sequence[str], target: Target, *, host: bool = False
 ) -> tuple[list[LearnedRule], list[str]]:
@@ -187,13 +199,9 @@ def network_rules(
     warnings = [f"no protocol rule allows sockets of {name}" for name in sorted(unnamed)]
     for word in sorted(gathered, key=_WORDS.index):
         found = gathered[word]
-        narrow = found.closed(units) and set(found.sources) < everywhere
-        origin = _origins(found.sources) if narrow else ()
-        if host:
-            origin, said = _host_origins(found.sources, f"used {word}")
-            warnings += said
-            if not origin:
-                continue
+        origin = _narrowed(found, units, everywhere) if not host else _host_narrowed(found, f"used {word}", warnings)
+        if host and not origin:
+            continue
         evidence = found.evidence(examples=tuple(sorted(examples[word])))
         rules.append(
             LearnedRule("network", "match_protocols", ProtocolRule(protocol=word, from_source=origin), evidence)
@@ -236,13 +244,13 @@ def capability_rules(
             warnings.append(f"the capability {name} was used, and no rule for {target} can name it")
             continue
         found = gathered[name]
-        narrow = found.closed(units) and set(found.sources) < executed
-        origin = _origins(found.sources) if narrow else ()
-        if host:
-            origin, said = _host_origins(found.sources, f"used the capability {name}")
-            warnings += said
-            if not origin:
-                continue
+        origin = (
+            _narrowed(found, units, executed)
+            if not host
+            else _host_narrowed(found, f"used the capability {name}", warnings)
+        )
+        if host and not origin:
+            continue
         rule = CapabilityRule(capability=name, from_source=origin)
         rules.append(LearnedRule("capabilities", "match_capabilities", rule, found.evidence()))
     return rules, warnings
