@@ -152,8 +152,14 @@ struct kernfs_node___6_15 { /* renamed by 633488947ef6 ("kernfs: Use RCU to acce
 	struct kernfs_node *__parent;
 } KERNEL_STRUCT;
 
+struct cgroup_root {
+	unsigned int subsys_mask;
+	int hierarchy_id;
+} KERNEL_STRUCT;
+
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 } KERNEL_STRUCT;
 
 struct cgroup_subsys_state {

@@ -4,6 +4,7 @@
  *
  *   sched_process_fork   a watched task's child is watched; a task cloned into a watched cgroup is
  *   cgroup_attach_task   a task that comes into a watched cgroup is watched
+ *   cgroup_mkdir         a target's cgroup that is made anew, when its container or service starts again, is watched
  *   sched_process_exec   the executable as the kernel resolved it, after all interpreters; ends the runtime's phase
  *   sched_process_exit   forgets the process
  *   signal_generate      a request to stop begins the shutdown phase
@@ -117,6 +118,23 @@ int BPF_PROG(on_attach, struct cgroup *destination, const char *path, struct tas
 	know_executable(&fresh, task);
 	watch(tgid, &fresh);
 	tell_namespace(task);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_made, struct cgroup *made, const char *path)
+{
+	struct kernfs_node *node = BPF_CORE_READ(made, kn);
+	struct cgroup_place place = {};
+	__u64 id = BPF_CORE_READ(node, id);
+	__u32 one = 1;
+
+	if (!in_own_tree(made))
+		return 0;
+	place.parent = BPF_CORE_READ(parent_node(node), id);
+	bpf_probe_read_kernel_str(place.name, sizeof(place.name), BPF_CORE_READ(node, name));
+	if (bpf_map_lookup_elem(&places, &place))
+		bpf_map_update_elem(&targets, &id, &one, BPF_ANY);
 	return 0;
 }
 

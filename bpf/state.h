@@ -98,6 +98,21 @@ struct { /* cgroups to watch, with all below them; filled by user space */
 	__type(value, __u32);
 } targets SEC(".maps");
 
+#define CGROUP_NAME 248
+
+struct cgroup_place {
+	__u64 parent;
+	char name[CGROUP_NAME]; /* ends in zeros */
+};
+
+struct { /* where a target's cgroup would be made anew; filled by user space */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 12);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct cgroup_place);
+	__type(value, __u32);
+} places SEC(".maps");
+
 struct given {
 	__u64 words[PATH_LONG / 8 + 8];
 };
@@ -197,6 +212,14 @@ static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 		return BPF_CORE_READ(set, dfl_cgrp);
 	bpf_core_read(&css, sizeof(css), &set->subsys[subsystem & 15]);
 	return BPF_CORE_READ(css, cgroup);
+}
+
+/* Is it in the tree that tells containers apart? Ids are unique in their tree alone. */
+static __always_inline bool in_own_tree(struct cgroup *cgroup)
+{
+	if (subsystem < 0)
+		return !BPF_CORE_READ(cgroup, root, hierarchy_id);
+	return BPF_CORE_READ(cgroup, root, subsys_mask) & 1U << (subsystem & 15);
 }
 
 static __always_inline struct kernfs_node *parent_node(struct kernfs_node *node)

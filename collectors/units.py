@@ -287,10 +287,7 @@ class UnitNamer:
     def _fill(self, unit: UnitInfo) -> None:
         container, cgroup_id = self._known.get(unit.cgroup, (None, None))
         if container is None or (unit.cgroup_id is not None and cgroup_id not in {None, unit.cgroup_id}):
-            container = None
-            container_id = unit.identity.container_id
-            if container_id is not None and container_id not in self._ids and _made_by_root(unit.cgroup):
-                container = remembered(container_id)
+            container = self._another_start(unit)
         if container is None or container.id != unit.identity.container_id:
             return
         identity = self._in_target(of_container(container), unit.cgroup)
@@ -300,6 +297,16 @@ class UnitNamer:
         unit.confirmed = True
         if UNKNOWN in unit.notes:
             unit.notes.remove(UNKNOWN)
+
+    def _another_start(self, unit: UnitInfo) -> Container | None:
+        """The container of a unit that is over: as the runtime remembers it, or as it has started again since."""
+        container_id = unit.identity.container_id
+        if container_id is None or not _made_by_root(unit.cgroup):
+            return None
+        now = self._ids.get(container_id)
+        if now is None:
+            return remembered(container_id)
+        return replace(now, started=None) if now.cgroup == unit.cgroup else None
 
     def _id_of(self, path: str) -> int | None:
         try:

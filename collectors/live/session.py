@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,12 +22,13 @@ import pyarrow as pa
 from bpf.errors import KernelRefused
 from bpf.ring import Ring
 from collectors import procs
-from collectors.cgroups import Hierarchy, detect
+from collectors.cgroups import CgroupRef, Hierarchy, detect
 from collectors.live.abi import Abi
 from collectors.live.backend import Loaded
 from collectors.live.decode import Actor, Decoder, Tables, derived_key
 from collectors.live.namespaces import Namespaces, namespace_of
 from collectors.live.paths import Root
+from collectors.live.restarts import Restarts
 from collectors.target import Target
 from collectors.units import UnitInfo, UnitNamer
 from collectors.writer import RecordingWriter
@@ -82,7 +84,10 @@ class Session:
         told = self._ring("namespaces")
         self.namespaces = Namespaces(Ring(*told, self.abi.namespace_record), told[0])
         self.namespaces.start()
-        self._maps = {name: loaded.map(name) for name in ("behaviours", "cgroups", "tasks", "targets")}
+        self._anew: deque[tuple[CgroupRef, list[int]]] = deque()
+        roots = target.cgroups if target.kind != "host" else []
+        self.restarts = Restarts(self.tree, roots, self._expect, self._restarted)
+        self._maps = {name: loaded.map(name) for name in ("behaviours", "cgroups", "tasks", "targets", "places")}
         self._state = loaded.variable("state")
         self._state["recorder"] = os.getpid()
         self.decoder = Decoder(
@@ -113,6 +118,34 @@ class Session:
         self.loaded.attach(pins)
         for pid in self._existing():
             self.watch(pid)
+        self.restarts.start()
+
+    def _expect(self, parent: int, name: bytes) -> None:
+        """A target's cgroup would be made anew there: its next start. Called on the other thread, like `_restarted`."""
+        place = np.zeros((), self._maps["places"].key)
+        if len(name) < place["name"].dtype.itemsize:
+            place["parent"], place["name"] = parent, name
+            self._maps["places"].set(place, 1)
+
+    def _restarted(self, ref: CgroupRef, before: int) -> None:
+        """The target's cgroup was made anew; mostly the programs know already."""
+        if self._maps["targets"].get(ref.id) is None:
+            self._maps["targets"].set(ref.id, 1)
+            self._anew.append((ref, self.tree.processes(ref.path)))
+        self._maps["targets"].drop(before)
+
+    def _take_restarts(self) -> None:
+        while self._anew:
+            ref, early = self._anew.popleft()
+            early = [pid for pid in early if self._maps["tasks"].get(pid) is None]
+            for pid in early:
+                self.watch(pid, "RUNTIME_INIT")
+            if early:
+                self._know_cgroup(ref.id, os.fsencode(ref.path), early[0], time.monotonic_ns())
+                unit = self._unit_of(ref.id)
+                next(u for u in self.namer.units() if u.unit == unit).note(
+                    "processes were in its cgroup before the recorder knew of it: the first moments are missing"
+                )
 
     def _existing(self) -> list[int]:
         pids = set(self.target.pids)
@@ -168,6 +201,7 @@ class Session:
     def drain(self) -> int:
         """Move what the rings hold to disk; the number of new rows. Raises the writer's errors, losing nothing."""
         self.namespaces.turn()
+        self._take_restarts()
         long, long_slots = self._long.view(1 << 10)
         short, short_slots = self._short.view(1 << 15)
         if not short_slots and not long_slots:
@@ -277,6 +311,7 @@ class Session:
             pass
         self.checkpoint()
         self.namespaces.close()
+        self.restarts.close()
 
     # What the decoder asks
 

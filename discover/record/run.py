@@ -30,6 +30,7 @@ __all__ = ["NOT_ASKED", "Outcome", "Progress", "Run", "Stop"]
 NOT_ASKED = "not asked for"
 _CHECKPOINT = 10.0  # seconds between counts on disk
 _QUIET = 100.0  # events a second, below which memory matters more than the next call's page faults
+_RESTART = 10.0  # seconds without a process, after which a target without --for has ended
 _GRACE = 10.0  # seconds a command has to stop after SIGTERM
 
 
@@ -121,6 +122,7 @@ class Run:
         self._next = {"checkpoint": 2.0, "tell": 0.0, "look": 0.0, "alive": 0.0, "slot": SLOT}
         self.namespaces = HeldNamespaces()
         self._seen = (0.0, 0)
+        self._gone_at: float | None = None
         session.on_ready = self._ready
         self.coverage: Coverage | None = None
         if options.until_covered is not None:
@@ -198,16 +200,24 @@ class Run:
             return reason
         if self.target.kind in ("pid", "container", "systemd") and now >= self._next["alive"]:
             self._next["alive"] = now + 0.5
-            if not self._alive():
+            if self._alive():
+                self._gone_at = None
+            elif self._gone_at is None:
+                self._gone_at = now
+            if self._gone_at is not None and not self._awaited(now - self._gone_at):
                 return "the target ended"
         return ""
+
+    def _awaited(self, gone: float) -> bool:
+        """Whether a target that has had no process for `gone` seconds may still be started again."""
+        return self.target.kind != "pid" and (self.options.limit is not None or gone < _RESTART)
 
     def _doing(self) -> str:
         if self._drill and self._drill.is_alive():
             return "drills: " + ", ".join(drill.name for drill in self.options.drills)
         units = [unit.unit for unit in self.session.namer.units() if unit.ended is None]
         if not units:
-            return "nothing of it runs" if self.session.namer.units() else "waiting for it to do something"
+            return "stopped, waiting for its next start" if self.session.namer.units() else "waiting for its first act"
         starting = len(set(units) - self.session.ready)
         return (
             ("starting up" if len(units) == 1 else f"{starting} of {len(units)} units start up")

@@ -53,7 +53,7 @@ _SPRAYED = 500
 """New names that one unit writes in a protected directory before that is worth a warning."""
 _NOT_FROM_ITS_START = (
     "no unit was recorded from its start: what only a start does (execute the program, read libraries and its "
-    "configuration, give up root) is in no rule, so under Block a restart fails; record a start too"
+    "configuration, give up root) is in no rule, so under Block a restart fails; restart it while it is recorded"
 )
 _ORDER = ("process", "file", "network", "capabilities")
 
