@@ -176,6 +176,8 @@ def background(command: Sequence[str], output: Path, sign: tuple[Path, bytes]) -
                 time.sleep(0.02)
             time.sleep(0.5)
             yield started
+            if (status := started.poll()) and status > 0:
+                raise ObserverError(f"{' '.join(command[:2])} ended with {status} in the middle: {_tail(log)}")
         finally:
             if started.poll() is None:
                 started.send_signal(signal.SIGINT)

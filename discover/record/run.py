@@ -161,7 +161,7 @@ class Run:
         while True:
             now = time.monotonic() - self.began
             rows = self.session.drain()
-            streamed = self.session.drain_raw()
+            self.session.drain_raw()
             self._account(now, rows)
             self._phases(now)
             if reason := self._over(now):
@@ -183,7 +183,7 @@ class Run:
                 self.progress.doing = self._doing()
                 self.tell(self.progress)
                 self._next["tell"] = now + 0.25
-            busy = rows > 256 or streamed > 4096 or self.session.fill > 0.05
+            busy = rows > 256 or self.session.fill > 0.05
             time.sleep(0.005 if busy else 0.05)
 
     def _over(self, now: float) -> str:
