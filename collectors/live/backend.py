@@ -48,13 +48,16 @@ Opened = BpfObject | BccObject
 
 
 class NoBackend(BpfError):
-    """No back end could be loaded; `refusals` says why for each."""
+    """No back end could be loaded, or not the one that was asked for; `refusals` says why for each."""
 
-    def __init__(self, refusals: list[Refusal]) -> None:
+    def __init__(self, refusals: list[Refusal], requested: str = "auto") -> None:
         self.refusals = refusals
         tried = "".join(f"\n  {r.backend}: {r.reason}" for r in refusals)
-        hint = next((r.hint for r in refusals if r.hint), "")
-        super().__init__(f"no collector works on this kernel{tried}", hint)
+        if requested == "auto":
+            said, hint = "no back end works on this kernel", next((r.hint for r in refusals if r.hint), "")
+        else:
+            said, hint = f"the back end {requested} does not work on this kernel", "--backend auto takes one that does"
+        super().__init__(f"{said}{tried}", hint)
 
 
 @dataclass(frozen=True)
@@ -212,12 +215,15 @@ def load(requested: str, settings: Settings, adjust: Callable[[Opened], None] | 
                 refusals.append(Refusal(name, str(error), error.hint))
                 break
             except (BpfError, LookupError) as error:
-                refusals.append(Refusal(f"{name} ({variant})", str(error), getattr(error, "hint", "")))
+                hint = getattr(error, "hint", "")
                 if getattr(error, "errno", 0) == errno.EPERM:
-                    break  # the kind of program is refused, whatever it does
+                    # The kind of program is refused, whatever it does; libbpf's words speak of memory limits.
+                    refusals.append(Refusal(name, "the kernel refuses programs of this kind (EPERM)", hint))
+                    break
+                refusals.append(Refusal(f"{name} ({variant})", str(error), hint))
                 continue
             return loaded
-    raise NoBackend(refusals)
+    raise NoBackend(refusals, requested)
 
 
 _LSM_HINT = "boot with bpf in the lsm= list, for example lsm=landlock,lockdown,apparmor,bpf"
