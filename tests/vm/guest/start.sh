@@ -11,7 +11,7 @@ mount --bind "$share" /run/share
 # Real file systems (inodes, hard links, shared mappings) where tests and container runtimes write.
 for folder in /tmp /var/tmp /var/lib/containers /var/lib/docker /var/lib/containerd; do
   mkdir -p "$folder"
-  mount -t tmpfs -o mode=1777 tmpfs "$folder"
+  mount -t tmpfs -o mode=1777,nr_inodes=0 tmpfs "$folder" # a test makes 100,000 files, for each back end
 done
 
 # The same files, but cached (see ../boot.py), where Python and the programs under test live. Not /usr as a whole: the
