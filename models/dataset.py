@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ __all__ = [
     "Recording",
     "find_recordings",
     "open_dataset",
+    "renamed",
     "watched_in",
 ]
 
@@ -184,19 +185,12 @@ class Dataset:
         names = Counter(n for r in self.recordings for n in set(r.units()["unit"].to_pylist()))
         return frozenset(n for n, times in names.items() if times > 1)
 
+    def new_names(self, recording: Recording) -> dict[str, str]:
+        """The names here of units that another recording has too, by their names in `recording`."""
+        return {name: f"{name}@{recording.id}" for name in self._ambiguous}
+
     def _renamed(self, recording: Recording, table: pa.Table) -> pa.Table:
-        if not self._ambiguous or not table.num_rows:
-            return table
-        at = table.schema.get_field_index("unit")
-        names = table["unit"].unify_dictionaries().combine_chunks() if table.num_rows else table["unit"]
-        told = {n: f"{n}@{recording.id}" for n in self._ambiguous}
-        if pa.types.is_dictionary(table.schema.field(at).type):
-            chunk = names.chunk(0) if isinstance(names, pa.ChunkedArray) else names
-            values = pa.array([told.get(n, n) for n in chunk.dictionary.to_pylist()], pa.string())
-            column: pa.Array = pa.DictionaryArray.from_arrays(chunk.indices, values)
-        else:
-            column = pa.array([told.get(n, n) for n in names.to_pylist()], pa.string())
-        return table.set_column(at, table.schema.field(at), column)
+        return renamed(table, self.new_names(recording))
 
     def behaviours(self) -> pa.Table:
         """One row a distinct behaviour of a unit; columns of `models.behaviour.BEHAVIOURS`. All in memory."""
@@ -236,6 +230,22 @@ class Dataset:
         _register(connection, "losses", self.losses())
         _register(connection, "inventory", self.inventory())
         return connection
+
+
+def renamed(table: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    """The table with other names for some units."""
+    if not names or not table.num_rows:
+        return table
+    at = table.schema.get_field_index("unit")
+    column = table["unit"]
+    if pa.types.is_dictionary(column.type):
+        chunk = column.unify_dictionaries().combine_chunks()
+        chunk = chunk.chunk(0) if isinstance(chunk, pa.ChunkedArray) else chunk
+        values = pa.array([names.get(n, n) for n in chunk.dictionary.to_pylist()], pa.string())
+        changed: pa.Array = pa.DictionaryArray.from_arrays(chunk.indices, values)
+    else:
+        changed = pa.array([names.get(n, n) for n in column.to_pylist()], pa.string())
+    return table.set_column(at, table.schema.field(at), changed)
 
 
 def _register(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "behaviour_files",
     "check_file",
     "counts_files",
+    "damaged",
     "encoded",
     "inventory_files",
     "is_live",
@@ -210,8 +211,12 @@ def read_part(path: Path, kind: str) -> pa.Table:
         try:
             return file.read()
         except (pa.ArrowException, OSError) as e:
-            hint = "restore it from a backup, or record again"
-            raise DamagedFile(f"{path} is damaged: {_first_line(e)}", hint, path) from e
+            raise damaged(path, e) from e
+
+
+def damaged(path: Path, error: BaseException) -> DamagedFile:
+    """What to raise for a file that turned out to be unreadable in the middle."""
+    return DamagedFile(f"{path} is damaged: {_first_line(error)}", "restore it from a backup, or record again", path)
 
 
 def segment_files(directory: Path) -> list[Path]:

@@ -5,27 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.accesses import Seen, accesses, distinct, judged, without_phases
+from models.accesses import Seen, accesses
 from models.behaviour import BEHAVIOURS, INVENTORY
 from models.dataset import Dataset
+from models.distinct import Distinct, distinct
 
 __all__ = [
     "WORKLOAD",
     "Evidence",
-    "RowsNeeded",
+    "Rows",
     "Seen",
     "Workload",
     "accesses",
     "described",
     "gather",
-    "judged",
     "of_units",
 ]
 
@@ -48,12 +49,12 @@ class Workload:
         return f"{where}{kind}{self.name}" + (f" ({self.container})" if self.container else "")
 
 
-class RowsNeeded(Exception):
-    """Evidence that was aggregated over units is asked about some of them: read the rows of these `units` again."""
+class Rows(Protocol):
+    """Rows that are not held in memory."""
 
-    def __init__(self, units: tuple[str, ...]) -> None:
-        super().__init__(f"the rows of {len(units)} units are needed")
-        self.units = units
+    def read(self) -> Iterator[pa.Table]:
+        """Read them, part by part, with the columns `models.distinct.COLUMNS`."""
+        ...  # pragma: no cover
 
 
 @dataclass(frozen=True)
@@ -76,25 +77,24 @@ class Evidence:
     """Labels that all its units share."""
     recordings: tuple[str, ...] = ()
     """Ids of the recordings it came from."""
-    aggregated: pa.Table | None = field(default=None, repr=False)
-    """`models.accesses.distinct` of rows that are not held here (`behaviours` is then empty)."""
+    stored: Rows | None = field(default=None, repr=False)
+    """Where its rows are if they are not held here (`behaviours` is then empty)."""
 
-    def distinct(self, leave_out: Sequence[str] = (), units: Sequence[str] | None = None) -> pa.Table:
-        """The distinct rows, without some phases, and of some units alone.
-
-        Raises `RowsNeeded` if units are told apart and the rows are not here.
-        """
-        if self.aggregated is None:
-            rows = self.behaviours if units is None else of_units(self.behaviours, units)
-            return distinct(without_phases(rows, leave_out))
-        if units is not None:
-            raise RowsNeeded(tuple(units))
-        return without_phases(self.aggregated, leave_out)
+    def distinct(self, leave_out: Sequence[str] = (), units: Sequence[str] | None = None) -> Distinct:
+        """The distinct rows, without some phases, and of some units alone."""
+        rows = self._distinct if units is None else distinct(self._tables(), units)
+        return rows.without(leave_out)
 
     def phases(self) -> frozenset[str]:
         """The phases in which anything was recorded."""
-        rows = self.behaviours if self.aggregated is None else self.aggregated
-        return frozenset(_text(rows["phase"]).unique().to_pylist())
+        return self._distinct.phases
+
+    @cached_property
+    def _distinct(self) -> Distinct:
+        return distinct(self._tables(), self.units)
+
+    def _tables(self) -> Iterable[pa.Table]:
+        return [self.behaviours] if self.stored is None else self.stored.read()
 
     @property
     def is_host(self) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from discover.generate import Generated, Refused, Request
+    from discover.generate import Generated, Refused
 
 __all__ = ["command"]
 
@@ -70,9 +73,8 @@ def command(
     """  # noqa: D301 - click's own mark
     from discover.decisions import FILE_NAME, Decisions, read_decisions  # noqa: PLC0415 - heavy
     from discover.errors import UsageError  # noqa: PLC0415
-    from discover.generate import Generated, Request, generate, write  # noqa: PLC0415
+    from discover.generate import Request, generate_each  # noqa: PLC0415
     from discover.labels import read_labels  # noqa: PLC0415
-    from discover.tables import json_line  # noqa: PLC0415
     from models.dataset import open_dataset  # noqa: PLC0415
     from models.learn import Options  # noqa: PLC0415
     from models.policy import Target  # noqa: PLC0415
@@ -94,34 +96,51 @@ def command(
         namespace,
         selected,
         read_decisions(decisions) if decisions else Decisions(),
+        None if folder else output,
     )
     if output is not None and not folder and output.name == FILE_NAME:
         raise UsageError(f"{output} is where people's decisions are", "give the policy another name: -o policy.yaml")
-    refused = False
-    made_before: list[str] = []
-    for made in generate(open_dataset(datasets), request):
-        if not isinstance(made, Generated):
-            refused = True
-            _refuse(made)
-            continue
-        files = None
-        if output is not None:
-            if not folder and made_before:
-                both = f"{made_before[0]}, {made.evidence.workload}"
-                raise UsageError(
-                    f"several workloads were recorded ({both}), and {output} is one file",
-                    f"name a folder: -o {output.with_suffix('')}/",
-                )
-            files = write(made, output / _file_name(made.policy.name) if folder else output, posture)
-        made_before.append(str(made.evidence.workload))
-        if as_json:
-            click.echo(json_line(_row(made, files)))
-            continue
-        if output is None:
-            click.echo(("---\n" if len(made_before) > 1 else "") + made.text, nl=False)
-        _tell(made, files, request)
+    finish = partial(
+        _finished, output=output, folder=folder, posture=posture, as_json=as_json, obeyed=request.decisions.path
+    )
+    refused, several = False, False
+    for told in generate_each(open_dataset(datasets), request, finish):
+        refused |= told.refused
+        if told.text:
+            click.echo(("---\n" if several and output is None and not as_json else "") + told.text, nl=False)
+            several = True
+        for line in told.lines:
+            click.echo(line, err=True)
     if refused:
         click.get_current_context().exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is told of one workload."""
+
+    text: str
+    """For standard output."""
+    lines: tuple[str, ...]
+    """For standard error."""
+    refused: bool = False
+
+
+def _finished(
+    made: Generated | Refused, output: Path | None, folder: bool, posture: str, as_json: bool, obeyed: Path | None
+) -> _Told:
+    """Write the files of a policy, wherever it was learned, and say what there is to say."""
+    from discover.generate import Refused, write  # noqa: PLC0415
+    from discover.tables import json_line  # noqa: PLC0415
+
+    if isinstance(made, Refused):
+        return _Told("", tuple(_refusal(made)), refused=True)
+    files = None
+    if output is not None:
+        files = write(made, output / _file_name(made.policy.name) if folder else output, posture)
+    if as_json:
+        return _Told(json_line(_row(made, files)) + "\n", ())
+    return _Told(made.text if output is None else "", tuple(_lines(made, files, obeyed)))
 
 
 _YAML = (".yaml", ".yml")
@@ -135,13 +154,13 @@ def _file_name(policy: str) -> str:
     return f"{policy}-policy.yaml" if name == FILE_NAME else name
 
 
-def _refuse(refused: Refused) -> None:
+def _refusal(refused: Refused) -> Iterator[str]:
     from discover.text import printable  # noqa: PLC0415
 
-    click.echo(f"error: {printable(str(refused.evidence.workload))}: {printable(str(refused.error))}", err=True)
+    yield f"error: {printable(str(refused.evidence.workload))}: {printable(str(refused.error))}"
     for why in refused.error.reasons:
-        click.echo(f"  {printable(why)}", err=True)
-    click.echo(f"hint: {refused.error.hint}", err=True)
+        yield f"  {printable(why)}"
+    yield f"hint: {refused.error.hint}"
 
 
 def _row(made: Generated, files: Any) -> dict[str, object]:
@@ -170,8 +189,8 @@ def _row(made: Generated, files: Any) -> dict[str, object]:
     }
 
 
-def _tell(made: Generated, files: Any, request: Request) -> None:
-    """A few lines about the policy on standard error, the file names first."""
+def _lines(made: Generated, files: Any, obeyed: Path | None) -> list[str]:
+    """A few lines about the policy."""
     from discover.text import printable  # noqa: PLC0415
 
     learned = made.learned
@@ -193,7 +212,6 @@ def _tell(made: Generated, files: Any, request: Request) -> None:
     if files is not None:
         lines += [f"  wrote {f}" for f in (files.policy, files.evidence, files.posture) if f]
         lines.append(f"  next: discover simulate {files.policy} RECORDING; discover check {files.policy}")
-    if request.decisions.path:
-        lines.append(f"  obeyed {request.decisions.path}")
-    for line in lines:
-        click.echo(printable(line), err=True)
+    if obeyed:
+        lines.append(f"  obeyed {obeyed}")
+    return [printable(line) for line in lines]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from discover.decisions import MustSee
 from models.coverage import Estimate
 from models.evidence import Evidence
 from models.learn import ClassState, Learned, LearnedRule, RuleEvidence, Why
 from models.learn.kinds import Kind
-from models.learn.sidecar import places
+from models.learn.sidecar import positions
 from models.policy import PolicyClass, printable
 
 __all__ = ["comments_of", "header_of", "reason"]
@@ -30,11 +31,8 @@ WIDTH = 110
 
 def comments_of(learned: Learned) -> dict[tuple[str | int, ...], str]:
     """For `models.policy.dump_policy`: a comment above each rule."""
-    comments: dict[tuple[str | int, ...], str] = {}
-    for rule, place in zip(learned.rules, places(learned.rules), strict=True):
-        field, _, number = place.removesuffix("]").partition("[")
-        comments[(*field.split("."), int(number))] = reason(rule, len(learned.units))
-    return comments
+    units = len(learned.units)
+    return {place: reason(r, units) for place, r in zip(positions(learned.rules), learned.rules, strict=True)}
 
 
 def reason(rule: LearnedRule, units: int) -> str:
@@ -44,34 +42,37 @@ def reason(rule: LearnedRule, units: int) -> str:
         return f"decided: {evidence.note}"
     if evidence.why is Why.CLOSED:
         return evidence.note
-    parts = [
-        f"{len(evidence.units)}/{units} units",
-        f"{evidence.count} times",
-        ", ".join(evidence.phases),
-        "by " + _some([e.rpartition("/")[2] for e in evidence.executables], 3) if evidence.executables else "",
-    ]
-    lines = ["; ".join(p for p in parts if p)]
-    if wider := _wider(evidence):
-        lines.append(wider)
-    return "\n".join(lines)
+    seen = f"{len(evidence.units)}/{units} units; {evidence.count} times"
+    line = seen + _when(evidence.phases) + _by(evidence.executables)
+    wider = _wider(evidence)
+    return f"{line}\n{wider}" if wider else line
+
+
+@lru_cache(maxsize=1024)
+def _when(phases: tuple[str, ...]) -> str:
+    return f"; {', '.join(phases)}" if phases else ""
+
+
+@lru_cache(maxsize=1024)
+def _by(executables: tuple[str, ...]) -> str:
+    return f"; by {_some([e.rpartition('/')[2] for e in executables], 3)}" if executables else ""
 
 
 def _wider(evidence: RuleEvidence) -> str:
-    parts = []
+    if evidence.why is Why.SEEN:
+        return evidence.note
+    parts = [evidence.note] if evidence.note else []
     if evidence.why in _WHY:
-        parts.append(_WHY[evidence.why])
-    if evidence.note:
-        parts.append(evidence.note)
+        parts.insert(0, _WHY[evidence.why])
     admits = evidence.admits
-    if evidence.why is not Why.SEEN:
-        if not admits.known:
-            parts.append("what else exists there is not known")
-        elif admits.existing:
-            parts.append(f"also admits {_count(admits.existing, 'existing file')} not used so far")
-        else:
-            parts.append("admits no other existing file")
-        if admits.sensitive:
-            parts.append(f"SENSITIVE: {_some(list(admits.sensitive), 3)}")
+    if not admits.known:
+        parts.append("what else exists there is not known")
+    elif admits.existing:
+        parts.append(f"also admits {_count(admits.existing, 'existing file')} not used so far")
+    else:
+        parts.append("admits no other existing file")
+    if admits.sensitive:
+        parts.append(f"SENSITIVE: {_some(list(admits.sensitive), 3)}")
     return "; ".join(parts)
 
 

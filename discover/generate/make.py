@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from discover.decisions import Decisions, MustSee
 from discover.errors import UsageError
 from discover.generate.comments import comments_of, header_of
-from discover.generate.pool import learn_all
+from discover.generate.pool import side_by_side
 from models.coverage import Estimate
 from models.dataset import Dataset
 from models.evidence import Evidence
-from models.learn import CannotFit, Learned, Options
+from models.evidence_parts import stored
+from models.learn import CannotFit, Learned, Options, learn
 from models.learn.estimates import rule_estimates
 from models.learn.kinds import Kind, kinds
 from models.policy import (
@@ -26,7 +31,11 @@ from models.policy import (
     dump_policy,
 )
 
-__all__ = ["Generated", "Refused", "Request", "generate"]
+__all__ = ["LARGE", "Generated", "Refused", "Request", "generate", "generate_each"]
+
+LARGE = 2_000_000
+"""Rows from which the workloads of a dataset are learned side by side."""
+Answer = TypeVar("Answer")
 
 _CHANGING = re.compile(
     r"pod-template-hash|controller-revision-hash|pod-template-generation|statefulset\.kubernetes\.io/pod-name|"
@@ -49,6 +58,8 @@ class Request:
     labels: Mapping[str, str] = field(default_factory=dict)
     """What the policy selects, instead of the labels that were recorded."""
     decisions: Decisions = field(default_factory=Decisions)
+    file: Path | None = None
+    """Where the policy is to go, if there is room for one alone."""
 
 
 @dataclass(frozen=True)
@@ -79,31 +90,65 @@ class Refused:
 def generate(dataset: Dataset, request: Request | None = None) -> Iterator[Generated | Refused]:
     """Learn a policy for each workload of a dataset, one at a time, in the order of their names.
 
-    Raises `UsageError` where a workload is named that is not there.
+    Raises `UsageError` where a workload is named that is not there, or one name is given to several.
     """
-    request = request or Request()
+    return generate_each(dataset, request or Request(), _itself, jobs=1)
+
+
+def generate_each(
+    dataset: Dataset, request: Request, finish: Callable[[Generated | Refused], Answer], *, jobs: int | None = None
+) -> Iterator[Answer]:
+    """The same, side by side in `jobs` processes: what `finish` makes of each policy, in the process that learned it.
+
+    By default one process a processor where there are many rows, else none besides this one. `finish` and its answers
+    have to be picklable then, and better small.
+    """
     drills = {u["unit"]: set(u["drills"] or ()) for u in dataset.units().to_pylist()}
-    taken: set[str] = set()
-    passed: list[str] = []
-
-    def wanted(evidence: Evidence) -> bool:
-        passed.append(str(evidence.workload))
-        return request.workload in (None, evidence.workload.name, str(evidence.workload))
-
-    for evidence, learned in learn_all(dataset, _options(request), wanted):
-        done = {d for u in evidence.units for d in drills.get(u, ())}
-        if request.name and taken:
-            raise UsageError(
-                "several workloads were recorded, and --name names one policy", "add --workload NAME to choose one"
-            )
-        name = _name(evidence, request, taken)
-        if isinstance(learned, CannotFit):
-            yield Refused(evidence, learned)
-        else:
-            yield _made(evidence, learned, name, request, done)
-    if not taken:
-        have = ", ".join(passed) or "none"
+    everything = stored(dataset)
+    wanted = [(e, n) for e, n in everything if request.workload in (None, e.workload.name, str(e.workload))]
+    if not wanted:
+        have = ", ".join(str(e.workload) for e, _ in everything) or "none"
         raise UsageError(f"no workload {request.workload!r} in what was recorded", f"there are: {have}")
+    if request.name and len(wanted) > 1:
+        raise UsageError(
+            "several workloads were recorded, and --name names one policy", "add --workload NAME to choose one"
+        )
+    if request.file and len(wanted) > 1:
+        raise UsageError(
+            f"several workloads were recorded ({wanted[0][0].workload}, {wanted[1][0].workload}), and "
+            f"{request.file} is one file",
+            f"name a folder: -o {request.file.with_suffix('')}/",
+        )
+    taken: set[str] = set()
+    tasks = [
+        _Task(evidence, _name(evidence, request, taken), {d for u in evidence.units for d in drills.get(u, ())})
+        for evidence, _ in wanted
+    ]
+    if jobs is None:
+        jobs = (os.cpu_count() or 1) if sum(rows for _, rows in wanted) >= LARGE else 1
+    work = partial(_worked, request=request, options=_options(request), finish=finish)
+    yield from side_by_side(work, tasks, min(jobs, len(tasks)), (__name__, "sklearn.cluster"))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is known of a workload before it is learned."""
+
+    evidence: Evidence
+    name: str
+    drills: set[str]
+
+
+def _worked(task: _Task, request: Request, options: Options, finish: Callable[[Generated | Refused], Answer]) -> Answer:
+    try:
+        learned = learn(task.evidence, options)
+    except CannotFit as error:
+        return finish(Refused(task.evidence, error))
+    return finish(_made(task.evidence, learned, task.name, request, task.drills))
+
+
+def _itself(made: Generated | Refused) -> Generated | Refused:
+    return made
 
 
 def _options(request: Request) -> Options:

@@ -47,7 +47,11 @@ class Choice:
     write: bool
     why: Why
     items: list[Item]
+    whole: Item | None = None
+    """All of them as one, where that is known."""
     note: str = ""
+    held: bool = True
+    """Whether the target can write the value."""
     limits: bool = False
     """Whether it is wider only because the target cannot hold what was seen."""
 

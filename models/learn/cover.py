@@ -63,6 +63,7 @@ _SHAPED = 0.5
 """The chance that a unit brings a new name of a known shape, where nothing says that the set is closed."""
 _MOST = 20
 """New paths that one new name is taken to bring at most: one directory is one surprise, not thousands."""
+_LONGEST = 200
 _PATH = re.compile(r"/+[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]")
 """What a policy takes as a path: no control character (a line break is one), no slash at the end."""
 
@@ -71,7 +72,7 @@ def can_hold(path: str, limits: Limits) -> bool:
     """Whether a target takes a path as it is."""
     plain = path.isascii()
     size = len(path) if plain else len(path.encode("utf-8", "surrogateescape"))
-    if size > min(200, limits.path_bytes or 200) or not _PATH.fullmatch(path):
+    if size > min(_LONGEST, limits.path_bytes or _LONGEST) or not _PATH.fullmatch(path):
         return False
     if not plain and any("\ud800" <= c <= "\udfff" for c in path):
         return False
@@ -132,13 +133,13 @@ class Cover:
         if place.is_pattern:
             price = self.stock.pattern(place.text).of(write=write)
             cost = RULE + self.pressure + _OPEN[Why.SLOT][write] + price
-            return Plan(cost, (Choice("pattern", place.text, write, Why.SLOT, node.paths),))
+            return Plan(cost, (Choice("pattern", place.text, write, Why.SLOT, node.paths, item),))
         if can_hold(place.text, self.limits):
-            return Plan(RULE + self.pressure, (Choice("path", place.text, write, Why.SEEN, node.paths),))
+            return Plan(RULE + self.pressure, (Choice("path", place.text, write, Why.SEEN, node.paths, item),))
         if self.limits.patterns:
             # a line break, a name of more than 200 bytes: what the CRD takes in no path it takes in a pattern
             return Plan(RULE, (Choice("pattern", escape(place.text), write, Why.SEEN, node.paths),))
-        return Plan(2 * FORBIDDEN, (Choice("path", place.text, write, Why.SEEN, node.paths),))
+        return Plan(2 * FORBIDDEN, (Choice("path", place.text, write, Why.SEEN, node.paths, held=False),))
 
     # The names in a directory
 
@@ -147,15 +148,21 @@ class Cover:
 
         `direct` says what is covered of the children themselves, `below` of what lies below them.
         """
-        cost, parts = 0.0, []
+        cost, parts = 0.0, list[Plan | Choice]()
         leaves = deeper = Novelty()
         groups, left = self._grouping.of(node, place)
         for group in groups:
             members = [c for n in group.names if needs(c := node.children[n], below, direct)]
             if not members:
                 continue
-            literal = [self._plan(c, place.below(c.name), below, direct) for c in members]
             novelty = self._novelty(members, below, direct, shaped=True)
+            slot = self._slot(group, node, members, place, below, direct)
+            if slot is not None and slot.cost < novelty.cost + RULE * (len(members) - 1):
+                # whatever the names cost one by one, it is a rule for each at least
+                cost += slot.cost
+                parts.append(slot)
+                continue
+            literal = [self._plan(c, place.below(c.name), below, direct) for c in members]
             if not self.limits.patterns and novelty.cost > 0:
                 certain = FORBIDDEN * 10 if group.kind == "pid" else 0.0
                 # one id that every unit has is this machine's perhaps, and does not vary from run to run
@@ -164,7 +171,6 @@ class Cover:
                         annotate(plan, VARIES)
                 novelty = Novelty(novelty.cost + certain, novelty.units, novelty.names, 1)
             best = Plan(sum(p.cost for p in literal) + novelty.cost, tuple(literal))
-            slot = self._slot(group, node, members, place, below, direct)
             if slot is not None and slot.cost < best.cost:
                 best = slot
             elif any(not c.children for c in members):
@@ -178,7 +184,13 @@ class Cover:
             rest = [c for c in rest if c.name not in taken]
             cost += plan.cost
             parts.append(plan)
+        above = place.text.rstrip("/")
         for child in rest:
+            if not (child.children or place.is_pattern) and can_hold(text := f"{above}/{child.name}", self.limits):
+                # most of all: a file with a rule of its own
+                cost += RULE + self.pressure
+                parts.append(Choice("path", text, child.writes > 0, Why.SEEN, child.paths, child.item))
+                continue
             plan = self._plan(child, place.below(child.name), below, direct)
             cost += plan.cost
             parts.append(plan)

@@ -7,6 +7,8 @@ news. It costs nothing; learning again without each unit in turn (`models.comple
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from models.behaviour import Class
@@ -20,14 +22,18 @@ _CLASS = {"process": Class.EXEC, "file": Class.FILE, "network": Class.SOCKET, "c
 
 def rule_estimates(learned: Learned) -> dict[str, Estimate]:
     """For each class of behaviour what one more unit is expected to show that the policy has no rule for."""
-    number = {unit: n for n, unit in enumerate(learned.units)}
+    numbers: dict[tuple[str, ...], np.ndarray[Any, np.dtype[np.int64]]] = {}
+    place = {unit: n for n, unit in enumerate(learned.units)}
+    for rule in learned.rules:
+        # many rules have the same units
+        if rule.evidence.units not in numbers:
+            numbers[rule.evidence.units] = np.array([place[u] for u in rule.evidence.units if u in place], np.int64)
     answer = {}
     for section, name in _CLASS.items():
         rules = [r for r in learned.rules if r.section == section and r.evidence.why not in (Why.DECIDED, Why.CLOSED)]
-        units = [np.array([number[u] for u in r.evidence.units], np.int64) for r in rules]
-        behaviours = [np.full(len(u), n, np.int64) for n, u in enumerate(units)]
-        empty = np.zeros(0, np.int64)
+        units = [numbers[r.evidence.units] for r in rules]
+        behaviours = np.repeat(np.arange(len(units)), np.array([len(u) for u in units], np.int64))
         answer[str(name)] = estimate_pairs(
-            np.concatenate([empty, *units]), np.concatenate([empty, *behaviours]), len(learned.units)
+            np.concatenate([np.zeros(0, np.int64), *units]), behaviours, len(learned.units)
         )
     return answer

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from models.learn.choices import VARIES, Choice
-from models.learn.cover import Cover, can_hold
+from models.learn.cover import Cover
 from models.learn.result import Admission, CannotFit, LearnedRule, Options, RuleEvidence, Why
 from models.learn.sensitive import Sensitive
 from models.learn.stock import FORBIDDEN, Stock
@@ -19,6 +19,10 @@ from models.policy.policy import KubeArmorPolicy, Metadata
 __all__ = ["FileRules", "file_rules"]
 
 _EXAMPLES = 5
+_KINDS = {"dir": "directory", "tree": "tree", "pattern": "pattern"}
+"""What the stock calls the rules of a choice."""
+_FIELDS = {"path": "match_paths", "dir": "match_directories", "tree": "match_directories", "pattern": "match_patterns"}
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = Admission()
 _STEPS = 14
 _HIGHEST = 1e4
@@ -80,13 +84,14 @@ def file_rules(
             )
         choices = fewer
     teller = _Teller(units)
+    secret = frozenset(sensitive.among([c.value for c in choices if c.match == "path"]))
     rules, warnings, forbidden = [], [], []
     for choice in choices:
         sources: tuple[str, ...] = ()
-        if choice.match == "path" and not can_hold(choice.value, limits):
+        if not choice.held:
             forbidden.append(choice)
             continue
-        if _price(stock, choice) >= FORBIDDEN:
+        if choice.match != "path" and _price(stock, choice) >= FORBIDDEN:
             if not choice.value.startswith("/proc"):
                 forbidden.append(choice)
                 continue
@@ -97,7 +102,7 @@ def file_rules(
                 f"{choice.value} has to be allowed whole, since {options.target} has no patterns and process ids vary: "
                 f"{', '.join(sources) or 'every executable'} could read the environment of every process there"
             )
-        rules.append(_rule(choice, teller, stock, sensitive, sources))
+        rules.append(_rule(choice, teller, stock, secret, sources))
     if forbidden:
         raise CannotFit(
             f"{options.target} cannot hold {len(forbidden)} rules for what was used: they would admit sensitive files",
@@ -105,8 +110,9 @@ def file_rules(
             [f"{c.value}: {_why_not(c)}" for c in forbidden[:10]],
         )
     warnings += _frozen(choices, options)
-    known = {r.rule for r in rules}
-    rules += [r for r in additions if r.rule not in known]
+    if additions:
+        known = {r.rule for r in rules}
+        rules += [r for r in additions if r.rule not in known]
     order = {"match_paths": 0, "match_directories": 1, "match_patterns": 2}
     rules.sort(key=lambda r: (order[r.field], r.rule.path if r.field == "match_paths" else _value(r)))
     return FileRules(tuple(rules), tuple(warnings))
@@ -168,8 +174,7 @@ def _price(stock: Stock, choice: Choice) -> float:
     if choice.match == "path":
         # what was seen is held whatever it is, if the target can write it
         return 0.0
-    kind = {"dir": "directory", "tree": "tree", "pattern": "pattern"}[choice.match]
-    price = getattr(stock, kind)(choice.value)
+    price = getattr(stock, _KINDS[choice.match])(choice.value)
     return float(price.of(write=choice.write))
 
 
@@ -198,18 +203,17 @@ def _section(models: Iterable[FilePath | FileDirectory | FilePattern]) -> File:
     )
 
 
-def _rule(choice: Choice, teller: _Teller, stock: Stock, sensitive: Sensitive, sources: tuple[str, ...]) -> LearnedRule:
+def _rule(
+    choice: Choice, teller: _Teller, stock: Stock, secret: frozenset[str], sources: tuple[str, ...]
+) -> LearnedRule:
     model = _model(choice, sources)
-    place = {FilePath: "match_paths", FileDirectory: "match_directories", FilePattern: "match_patterns"}[type(model)]
-    note = choice.note
-    if choice.match == "path" and sensitive(choice.value):
-        note = "sensitive; it was used"
-    admits = _NOTHING
+    note, admits = choice.note, _NOTHING
     if choice.match != "path":
-        kind = {"dir": "directory", "tree": "tree", "pattern": "pattern"}[choice.match]
-        admits = stock.admission(kind, choice.value)
+        admits = stock.admission(_KINDS[choice.match], choice.value)
+    elif choice.value in secret:
+        note = "sensitive; it was used"
     why = Why.LIMITS if choice.limits else choice.why
-    return LearnedRule("file", place, model, teller.evidence(choice.items, why, note, admits))
+    return LearnedRule("file", _FIELDS[choice.match], model, teller.evidence(choice, why, note, admits))
 
 
 @dataclass
@@ -220,31 +224,23 @@ class _Teller:
     _units: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _sorted: dict[frozenset[str], tuple[str, ...]] = field(default_factory=dict)
 
-    def evidence(self, items: Sequence[Item], why: Why, note: str = "", admits: Admission = _NOTHING) -> RuleEvidence:
+    def evidence(self, choice: Choice, why: Why, note: str = "", admits: Admission = _NOTHING) -> RuleEvidence:
         """The evidence of a rule from the paths that it covers."""
+        items = choice.items
+        whole = choice.whole or (Item.together(items) if items else Item(""))
         if len(items) == 1:
-            item = items[0]
-            bits, phases, exes = item.units, frozenset(item.phases), frozenset(item.exes)
-            behaviours, count, first, last = item.accesses, item.count, item.first, item.last
-            examples: tuple[str, ...] = (item.path,)
+            examples: tuple[str, ...] = (items[0].path,)
         else:
-            bits = 0
-            for item in items:
-                bits |= item.units
-            phases = frozenset().union(*(i.phases for i in items))
-            exes = frozenset().union(*(i.exes for i in items))
-            behaviours, count = sum(i.accesses for i in items), sum(i.count for i in items)
-            first, last = min((i.first for i in items), default=0), max((i.last for i in items), default=0)
-            examples = tuple(sorted(i.path for i in items)[:_EXAMPLES])
+            examples = tuple(sorted([i.path for i in items])[:_EXAMPLES])
         return RuleEvidence(
             why,
-            behaviours,
-            count,
-            self._named(bits),
-            self._in_order(phases),
-            self._in_order(exes),
-            _when(first),
-            _when(last),
+            whole.accesses,
+            whole.count,
+            self._named(whole.reads | whole.writes),
+            self._in_order(whole.phases),
+            self._in_order(whole.exes),
+            _when(whole.first),
+            _when(whole.last),
             examples,
             admits,
             note,
@@ -264,6 +260,4 @@ class _Teller:
 
 
 def _when(microseconds: int) -> datetime | None:
-    if not microseconds:
-        return None
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
+    return _BEGINNING + timedelta(microseconds=microseconds) if microseconds else None

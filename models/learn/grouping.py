@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from models.learn.choices import UNITS, Place
 from models.learn.dates import dated
 from models.learn.sensitive import is_scratch
-from models.learn.shapes import Group, beside, cluster, joined, well_known
+from models.learn.shapes import Group, beside, cluster, joined, varies_alone, well_known
 from models.learn.stock import Stock
 from models.learn.suffixes import fan, generations, suffixed
 from models.learn.trie import Node
@@ -39,12 +39,14 @@ class Grouping:
         fixed: dict[tuple[str, str, str], list[str]] = {}
         names = []
         habits: list[str] = []
+        everywhere = varies_alone(place.text)
+        habitual = self.everybody if self.units >= UNITS else -1
         for name, child in node.children.items():
-            if (shape := well_known(place.text, name)) is not None:
+            if (everywhere or name[0] in "#.") and (shape := well_known(place.text, name)) is not None:
                 fixed.setdefault((*shape, ""), []).append(name)
-            elif (copy := self._copy(node, child)) is not None:
+            elif child.item is not None and child.item.moved and (copy := self._copy(node, child)) is not None:
                 fixed.setdefault(copy, []).append(name)
-            elif child.units == self.everybody and not child.writes and self.units >= UNITS:
+            elif child.units == habitual and not child.writes:
                 habits.append(name)
             else:
                 names.append(name)
@@ -65,8 +67,8 @@ class Grouping:
 
     @staticmethod
     def _copy(node: Node, child: Node) -> tuple[str, str, str] | None:
-        """Whether a name is that of a temporary copy which then took the place of its sibling."""
-        if child.children or child.item is None or not child.item.moved or len(child.name) < 8:
+        """Whether the name of a file that was renamed is that of a temporary copy of its sibling."""
+        if child.children or len(child.name) < 8:
             return None
         stem = child.name[:-6]
         for sibling in (stem, stem[:-1]):

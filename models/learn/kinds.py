@@ -8,6 +8,7 @@ learned from all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,20 @@ def kinds(learned: Learned) -> tuple[Kind, ...]:
         return ()
     # loaded here: it takes a second, and one workload with few units never needs it
     from sklearn.cluster import AgglomerativeClustering  # noqa: PLC0415
-    from sklearn.metrics import pairwise_distances  # noqa: PLC0415
 
     number = {unit: n for n, unit in enumerate(units)}
-    needs = np.zeros((len(units), len(rules)), bool)
-    for column, rule in enumerate(rules):
-        needs[[number[u] for u in rule.evidence.units], column] = True
-    distances = pairwise_distances(needs, metric="jaccard")
+    having: dict[tuple[str, ...], np.ndarray[Any, np.dtype[np.bool_]]] = {}
+    for rule in rules:
+        # many rules have the same units
+        if rule.evidence.units not in having:
+            flags = having[rule.evidence.units] = np.zeros(len(units), bool)
+            flags[[number[u] for u in rule.evidence.units]] = True
+    needs = np.stack([having[rule.evidence.units] for rule in rules], axis=1)
+    numbers = needs.astype(np.float64)
+    shared = numbers @ numbers.T
+    sizes = np.diag(shared)
+    either = sizes[:, None] + sizes[None, :] - shared
+    distances = np.divide(either - shared, either, out=np.zeros_like(either), where=either > 0)
     model = AgglomerativeClustering(n_clusters=None, metric="precomputed", linkage="average", distance_threshold=_APART)
     labels = model.fit(distances).labels_
     answer = []

@@ -9,11 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from models.accesses import Seen, seen_in
 from models.behaviour import Class, Phase
+from models.distinct import Distinct
 from models.evidence import Evidence
 from models.learn.files import file_rules
 from models.learn.others import (
@@ -24,9 +22,9 @@ from models.learn.others import (
     network_rules,
     process_rules,
 )
-from models.learn.outliers import outliers, rarities
+from models.learn.outliers import oddities, outliers, rarities
 from models.learn.result import ClassState, Learned, LearnedRule, Options, Outlier
-from models.learn.sensitive import Sensitive, is_protected
+from models.learn.sensitive import Sensitive, is_protected, likely
 from models.learn.stock import Stock
 from models.learn.trie import Item, items_of
 from models.policy.access import NETWORK_OPS, Access, Op, PolicyClass
@@ -46,7 +44,10 @@ _CLASSES = {
     PolicyClass.CAPABILITIES: Class.CAPABILITY,
 }
 _KUBEARMOR = frozenset({Target.KUBEARMOR_BPFLSM, Target.KUBEARMOR_APPARMOR, Target.PORTABLE})
-_ID = re.compile(r"(?=.*[0-9])(?=.*[a-f])[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = re.compile(
+    r"(?:^|/)(?:(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/|\Z)"
+)
+"""A name in a path that looks like an id."""
 _NO_FILE_RULE = [str(Op.MMAP_EXEC), str(Op.MPROTECT_EXEC), str(Op.SETXATTR)]
 """Operations on files that no rule judges."""
 _SPRAYED = 500
@@ -84,14 +85,15 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     sensitive = Sensitive((*options.sensitive, *(p for p in options.refuse if p.startswith("/"))))
     leave_out = _phases_left_out(evidence, options)
     units = list(evidence.units)
-    rows = evidence.distinct(leave_out)
-    items, seen = _parts(rows, units, options)
-    apart = [] if options.keep_outliers else outliers(seen, items, units, sensitive)
+    items, seen = _parts(evidence.distinct(leave_out), options)
+    odd = oddities(seen, items, units, sensitive)
+    apart = [] if options.keep_outliers else outliers(odd, units)
     if apart:
         named = {o.unit for o in apart}
         units = [u for u in units if u not in named]
-        items, seen = _parts(evidence.distinct(leave_out, units), units, options)
-    warnings = [_set_apart(o) for o in apart] + rarities(seen, items, units, sensitive)
+        items, seen = _parts(evidence.distinct(leave_out, units), options)
+        odd = oddities(seen, items, units, sensitive)
+    warnings = [_set_apart(o) for o in apart] + rarities(odd, units)
     started = evidence.is_host or Phase.START_UP in evidence.phases()
     if not started:
         warnings.append(_NOT_FROM_ITS_START)
@@ -139,12 +141,11 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     )
 
 
-def _parts(rows: pa.Table, units: Sequence[str], options: Options) -> tuple[dict[str, Item], list[Seen]]:
+def _parts(rows: Distinct, options: Options) -> tuple[dict[str, Item], list[Seen]]:
     """The files, and the accesses of the other classes; without what was refused."""
-    kinds, ops = rows["class"], rows["op"]
-    on_files = pc.and_(pc.equal(kinds, str(Class.FILE)), pc.invert(pc.is_in(ops, pa.array(_NO_FILE_RULE))))
-    items = items_of(rows.filter(on_files), units)
-    seen = seen_in(rows.filter(pc.invert(on_files)))
+    on_files = rows.columns["class"].where(str(Class.FILE)) & ~rows.columns["op"].where(*_NO_FILE_RULE)
+    items = items_of(rows.taken(on_files))
+    seen = seen_in(rows.taken(~on_files))
     if options.refuse:
         items = {p: i for p, i in items.items() if not _refused(p, options.refuse)}
         seen = [s for s in seen if not _refused(s.access.path or s.access.capability, options.refuse)]
@@ -216,7 +217,7 @@ def _name_executables(items: dict[str, Item], seen: Iterable[Seen], units: Seque
             item = items[path] = Item(path, owned=False)
             item.reads = sum(bit[u] for u in one.units)
             item.count, item.accesses = one.count, 1
-            item.phases, item.exes = set(one.phases), {one.access.source}
+            item.phases, item.exes = one.phases, frozenset({one.access.source})
             item.first, item.last = (int(t.timestamp() * 1_000_000) for t in (one.first, one.last))
 
 
@@ -237,8 +238,7 @@ def _sprayed(items: Mapping[str, Item], units: Sequence[str]) -> list[str]:
     """Many new names in one protected directory: a workload that wants a wide rule, or should not write there."""
     counts: dict[str, int] = {}
     for item in items.values():
-        directory = item.path.rpartition("/")[0] or "/"
-        if item.writes and is_protected(directory):
+        if item.writes and is_protected(directory := item.path.rpartition("/")[0] or "/"):
             counts[directory] = counts.get(directory, 0) + 1
     return [
         f"{count} different names were written in {directory}, which no rule generalises: each has its own"
@@ -249,11 +249,8 @@ def _sprayed(items: Mapping[str, Item], units: Sequence[str]) -> list[str]:
 
 def _ids(rules: Iterable[LearnedRule]) -> list[str]:
     """Names that look like an id and were seen once: the next start may have another."""
-    names = [
-        r.rule.path
-        for r in rules
-        if r.field == "match_paths" and r.rule.path and any(_ID.fullmatch(n) for n in r.rule.path.split("/"))
-    ]
+    paths = [r.rule.path for r in rules if r.field == "match_paths" and r.rule.path]
+    names = [p for p in likely(paths, ".*[0-9a-f-]{16}.*") if _ID.search(p)]
     return [f"{n} has a name that looks like an id: if the next start has another, it is denied" for n in names[:5]]
 
 

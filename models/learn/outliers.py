@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from models.accesses import Seen
 from models.learn.result import Outlier
-from models.learn.sensitive import SHELLS, TOOLS, Sensitive, is_lever, is_protected, is_scratch
+from models.learn.sensitive import SHELLS, TOOLS, Sensitive, is_protected, is_scratch, levers_among
 from models.learn.trie import Item
 from models.policy.access import Op
 
-__all__ = ["FEWEST", "outliers", "rarities"]
+__all__ = ["FEWEST", "Oddity", "oddities", "outliers", "rarities"]
 
 FEWEST = 4
 """Units from which one can be unlike the others."""
@@ -37,7 +37,7 @@ _ODD_FAMILIES = {17: "packet", 38: "alg", 40: "vsock"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Oddity:
+class Oddity:
     """Something that is told of when few units do it."""
 
     reason: str
@@ -47,17 +47,10 @@ class _Oddity:
     """Whether a person should know even where it is learned."""
 
 
-def outliers(
-    seen: Iterable[Seen], items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive
-) -> list[Outlier]:
-    """The units whose own behaviour weighs more than the threshold and ten times that of the unit in the middle.
-
-    `seen` are the accesses of other classes than files, `items` the files.
-    """
-    if len(units) < FEWEST:
-        return []
+def outliers(odd_ones: Iterable[Oddity], units: Sequence[str]) -> list[Outlier]:
+    """The units whose own behaviour weighs more than the threshold and ten times that of the unit in the middle."""
     own: dict[str, dict[str, float]] = defaultdict(dict)
-    for odd in _oddities(seen, items, units, sensitive):
+    for odd in odd_ones:
         few = len(odd.units) * 3 <= len(units) if odd.weight >= _CERTAIN else len(odd.units) == 1
         if few:
             for unit in odd.units:
@@ -65,21 +58,26 @@ def outliers(
     return _told(own, units)
 
 
-def rarities(seen: Iterable[Seen], items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive) -> list[str]:
+def rarities(odd_ones: Iterable[Oddity], units: Sequence[str]) -> list[str]:
     """What fewer than half of the units did and a person should know of, though it was learned; one sentence each."""
-    if len(units) < FEWEST:
-        return []
     told = []
-    for odd in _oddities(seen, items, units, sensitive):
+    for odd in odd_ones:
         if odd.worth_saying and len(odd.units) * 2 < len(units):
             names = ", ".join(sorted(odd.units)[:3]) + (" and others" if len(odd.units) > 3 else "")
             told.append(f"only {len(odd.units)} of {len(units)} units {odd.reason} ({names})")
     return sorted(told)
 
 
+def oddities(
+    seen: Iterable[Seen], items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive
+) -> list[Oddity]:
+    """What may be told of; nothing where too few units were recorded. `seen` are no files, `items` the files."""
+    return list(_oddities(seen, items, units, sensitive)) if len(units) >= FEWEST else []
+
+
 def _oddities(
     seen: Iterable[Seen], items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive
-) -> Iterator[_Oddity]:
+) -> Iterator[Oddity]:
     executed: dict[str, set[str]] = defaultdict(set)
     callers: dict[str, set[str]] = defaultdict(set)
     capable: dict[str, set[str]] = defaultdict(set)
@@ -102,14 +100,14 @@ def _oddities(
         # a shell starts to fetch something or to look around is another
         chained = all(c in executed and len(executed[c]) * 3 <= len(units) for c in callers[path] if c and c != path)
         counts = weight >= _CERTAIN or not chained or (tool and weight != _SHELL)
-        yield _Oddity(f"executed {path}", weight if counts else 0.0, frozenset(by), tool)
+        yield Oddity(f"executed {path}", weight if counts else 0.0, frozenset(by), tool)
     for name, by in capable.items():
         strong = name in _POWERFUL
-        yield _Oddity(f"used the capability {name}", 10.0 if strong else 2.0, frozenset(by), strong)
+        yield Oddity(f"used the capability {name}", 10.0 if strong else 2.0, frozenset(by), strong)
     for path, by in mapped.items():
-        yield _Oddity(f"mapped for execution {path}", _CERTAIN, frozenset(by), True)
+        yield Oddity(f"mapped for execution {path}", _CERTAIN, frozenset(by), True)
     for kind, by in sockets.items():
-        yield _Oddity(f"made {kind} sockets", 10.0, frozenset(by), True)
+        yield Oddity(f"made {kind} sockets", 10.0, frozenset(by), True)
     yield from _files(items, units, sensitive)
 
 
@@ -120,13 +118,14 @@ def _odd_socket(one: Seen) -> str:
     return "raw" if access.type == _SOCK_RAW and access.family != _AF_NETLINK else ""
 
 
-def _files(items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive) -> Iterator[_Oddity]:
+def _files(items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive) -> Iterator[Oddity]:
     most = max(1, len(units) // 2)
-    few = [(p, i) for p, i in items.items() if i.units and i.units.bit_count() <= most]
+    few = [(p, i) for p, i in items.items() if 0 < (i.reads | i.writes).bit_count() <= most]
     secret = frozenset(sensitive.among([p for p, _ in few]))
+    levers = levers_among([p for p, i in few if i.writes])
     for path, item in few:
         of_proc = path.startswith("/proc/") and not path.endswith("/environ")
-        lever = bool(item.writes) and is_lever(path)
+        lever = path in levers
         if lever or (path in secret and not of_proc):
             weight, said = 10.0, True
         elif item.writes and not of_proc and is_protected(path.rpartition("/")[0]):
@@ -134,7 +133,7 @@ def _files(items: Mapping[str, Item], units: Sequence[str], sensitive: Sensitive
         else:
             continue
         by = frozenset(u for place, u in enumerate(units) if item.units >> place & 1)
-        yield _Oddity(f"{'wrote' if item.writes else 'read'} {path}", weight, by, said)
+        yield Oddity(f"{'wrote' if item.writes else 'read'} {path}", weight, by, said)
 
 
 def _execution(path: str) -> tuple[float, bool]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from models.policy.patterns import compile_pattern
 
-__all__ = ["SHELLS", "TOOLS", "Sensitive", "is_lever", "is_protected", "is_scratch"]
+__all__ = ["SHELLS", "TOOLS", "Sensitive", "is_lever", "is_protected", "is_scratch", "levers_among", "likely"]
 
 _SENSITIVE = (
     "/etc/{shadow,gshadow}{,-}",
@@ -100,15 +100,27 @@ class Sensitive:
 
     def among(self, paths: Sequence[str]) -> list[str]:
         """Those of the paths that are sensitive."""
-        if len(paths) < _MANY:
-            return [p for p in paths if self(p)]
-        # a first look by RE2, which is ten times as fast; what it cannot read is asked one by one
-        try:
-            texts = pa.array(paths, pa.string())
-            likely = pc.match_substring_regex(texts, f"^(?:{self._any.pattern})$")
-        except (pa.ArrowInvalid, UnicodeEncodeError):
-            return [p for p in paths if self(p)]
-        return [p for p in texts.filter(likely).to_pylist() if self(p)]
+        return [p for p in likely(paths, self._any.pattern) if self(p)]
+
+
+def likely(paths: Sequence[str], expression: str) -> Sequence[str]:
+    """At least those of the paths that an expression matches: a first look at many by RE2, ten times as fast as ours.
+
+    All of them where they are few, or RE2 cannot read a path or the expression.
+    """
+    if len(paths) < _MANY:
+        return paths
+    try:
+        texts = pa.array(paths, pa.string())
+        found: list[str] = texts.filter(pc.match_substring_regex(texts, f"^(?:{expression})$")).to_pylist()
+    except (pa.ArrowInvalid, UnicodeEncodeError):
+        return paths
+    return found
+
+
+def levers_among(paths: Sequence[str]) -> frozenset[str]:
+    """The paths for which `is_lever` holds."""
+    return frozenset(p for p in likely(paths, _LEVER.pattern) if _LEVER.fullmatch(p))
 
 
 @lru_cache(maxsize=1 << 16)

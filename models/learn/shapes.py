@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from models.policy.patterns import compile_pattern
 
-__all__ = ["EXAMPLES", "Group", "beside", "cluster", "escape", "joined", "looks_random", "well_known"]
+__all__ = ["EXAMPLES", "Group", "beside", "cluster", "escape", "joined", "looks_random", "varies_alone", "well_known"]
 
 EXAMPLES = 3
 """Differing examples that a slot is learned from."""
@@ -38,6 +38,7 @@ _KERNEL = ("/proc", "/dev/pts", "/sys/fs/cgroup")
 _CONTAINER_ID = re.compile(r"(|.*[-_])([0-9a-f]{32}|[0-9a-f]{64})(\..*|)")
 _CAMEL = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[A-Z]?")
 """Words written as one: ``indexPage``, ``IndexPage``, ``Readme``."""
+_MIXED = re.compile(r"(?=.*[A-Za-z]).*[0-9]")
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
 _MONTH = re.compile(r"0[1-9]|1[0-2]")
 _DAY = re.compile(r"0[1-9]|[12][0-9]|3[01]")
@@ -72,6 +73,11 @@ def escape(text: str) -> str:
     return "".join(out)
 
 
+def varies_alone(directory: str) -> bool:
+    """Whether `well_known` may know more names of a directory than those that begin with ``#`` or a dot."""
+    return directory.startswith(_KERNEL)
+
+
 def well_known(directory: str, name: str) -> tuple[str, str] | None:
     """The pattern and kind of a name that is known to vary from run to run, from a single example.
 
@@ -79,8 +85,6 @@ def well_known(directory: str, name: str) -> tuple[str, str] | None:
     ``/proc/PID/fd/N``, ``/dev/pts/N``, ``#INODE`` of an ``O_TMPFILE``, a container's id in the name of its cgroup,
     ``..2026_01_02_…`` of a mounted ConfigMap.
     """
-    if name[0] not in "#." and not directory.startswith(_KERNEL):
-        return None
     if name.isdigit() and (directory == "/proc" or re.fullmatch(r"/proc/[^/]+/(task|fd|fdinfo)|/dev/pts", directory)):
         return "[0-9]*", "pid" if directory.startswith("/proc") and "/fd" not in directory else "number"
     if directory.startswith("/sys/fs/cgroup") and (match := _CONTAINER_ID.fullmatch(name)):
@@ -114,9 +118,7 @@ def looks_random(values: Sequence[str]) -> bool:
 
 
 def _is_odd(value: str) -> bool:
-    letters = any(c.isalpha() for c in value)
-    digits = any(c.isdigit() for c in value)
-    if letters and digits:
+    if not value.isalpha() and _MIXED.match(value):
         return len(value) >= 4
     return len(value) >= 5 and not value.islower() and not value.isupper() and not _CAMEL.fullmatch(value)
 

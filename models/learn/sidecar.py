@@ -7,14 +7,15 @@ learned policy gives the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from models.learn.result import Admission, Learned, LearnedRule, RuleEvidence, Why
 
-__all__ = ["FIELDS", "SCHEMA_VERSION", "BadSidecar", "Sidecar", "from_json", "places", "to_json"]
+__all__ = ["FIELDS", "SCHEMA_VERSION", "BadSidecar", "Sidecar", "from_json", "places", "positions", "to_json"]
 
 SCHEMA_VERSION = 1
 FIELDS = {
@@ -51,15 +52,18 @@ class Sidecar:
     """By the rule's field path, ``spec.file.matchPaths[3]``."""
 
 
-def places(rules: Sequence[LearnedRule]) -> list[str]:
-    """The field path of each rule in the policy that lists them in this order."""
+def positions(rules: Iterable[LearnedRule]) -> Iterator[tuple[str, str, str, int]]:
+    """Where each rule stands in the policy that lists them in this order: ``("spec", "file", "matchPaths", 3)``."""
     counts: dict[tuple[str, str], int] = {}
-    answer = []
     for rule in rules:
         key = (rule.section, rule.field)
-        counts[key] = counts.get(key, -1) + 1
-        answer.append(f"spec.{rule.section}.{FIELDS[rule.field]}[{counts[key]}]")
-    return answer
+        number = counts[key] = counts.get(key, -1) + 1
+        yield "spec", rule.section, FIELDS[rule.field], number
+
+
+def places(rules: Iterable[LearnedRule]) -> list[str]:
+    """The same as text: ``spec.file.matchPaths[3]``."""
+    return [f"{spec}.{section}.{field}[{number}]" for spec, section, field, number in positions(rules)]
 
 
 def to_json(learned: Learned, policy: str, recordings: Sequence[str] = ()) -> str:
@@ -72,12 +76,44 @@ def to_json(learned: Learned, policy: str, recordings: Sequence[str] = ()) -> st
         "units": list(learned.units),
         "recordings": list(recordings),
         "warnings": list(learned.warnings),
-        "rules": [
-            {"where": where, **asdict(rule.evidence)}
-            for where, rule in zip(places(learned.rules), learned.rules, strict=True)
-        ],
+        "rules": [],
     }
-    return json.dumps(document, default=datetime.isoformat, indent=1, ensure_ascii=True) + "\n"
+    head = json.dumps(document, indent=1, ensure_ascii=True)
+    if not learned.rules:
+        return head + "\n"
+    # json indents by a generator in Python, which for thousands of rules takes longer than to learn them
+    told: dict[object, str] = {}
+    rules = [
+        f'  {{\n   "where": {_quoted(where)},\n{_fields(rule.evidence, 3, told)}\n  }}'
+        for where, rule in zip(places(learned.rules), learned.rules, strict=True)
+    ]
+    return head.removesuffix("]\n}") + "\n" + ",\n".join(rules) + "\n ]\n}\n"
+
+
+def _fields(one: RuleEvidence | Admission, indent: int, told: dict[object, str]) -> str:
+    pad = " " * indent
+    return ",\n".join(f'{pad}"{name}": {_value(getattr(one, name), indent, told)}' for name in one.__slots__)
+
+
+def _value(value: object, indent: int, told: dict[object, str]) -> str:
+    """A value as JSON, indented; `told` keeps the texts of what many rules have alike."""
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple | Admission):
+        known = told.get(value)
+        if known is None:
+            known = told[value] = _nested(value, indent, told)
+        return known
+    if isinstance(value, datetime):
+        return f'"{value.isoformat()}"'
+    return "null" if value is None else repr(value).lower()
+
+
+def _nested(value: tuple[str, ...] | Admission, indent: int, told: dict[object, str]) -> str:
+    pad = " " * indent
+    if isinstance(value, Admission):
+        return f"{{\n{_fields(value, indent + 1, told)}\n{pad}}}"
+    return "[\n" + ",\n".join(f"{pad} {_quoted(v)}" for v in value) + f"\n{pad}]" if value else "[]"
 
 
 def from_json(text: str, name: str) -> Sidecar:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
-import pyarrow as pa
+import numpy as np
+
+from models.distinct import Coded, Distinct, Sorted, integers, sets_of
 
 __all__ = ["Item", "Node", "items_of", "merged", "tree_of"]
 
@@ -23,8 +27,8 @@ class Item:
     """Units that changed it or its name."""
     count: int = 0
     accesses: int = 0
-    phases: set[str] = field(default_factory=set)
-    exes: set[str] = field(default_factory=set)
+    phases: frozenset[str] = frozenset()
+    exes: frozenset[str] = frozenset()
     first: int = 0
     """Microseconds since 1970, as `last`."""
     last: int = 0
@@ -40,19 +44,23 @@ class Item:
         """Units that used it, as bits."""
         return self.reads | self.writes
 
-    def absorb(self, other: Item) -> None:
-        """Take another path's accesses in: both are one name of a slot."""
-        self.reads |= other.reads
-        self.writes |= other.writes
-        self.count += other.count
-        self.accesses += other.accesses
-        self.phases |= other.phases
-        self.exes |= other.exes
-        self.first = min(self.first or other.first, other.first)
-        self.last = max(self.last, other.last)
-        self.owned &= other.owned
-        self.overlay |= other.overlay
-        self.moved |= other.moved
+    @classmethod
+    def together(cls, items: Sequence[Item]) -> Item:
+        """The accesses of several paths, as those of one name."""
+        return cls(
+            "",
+            reduce(or_, [i.reads for i in items]),
+            reduce(or_, [i.writes for i in items]),
+            sum([i.count for i in items]),
+            sum([i.accesses for i in items]),
+            frozenset().union(*{i.phases for i in items}),
+            frozenset().union(*{i.exes for i in items}),
+            min([i.first for i in items]),
+            max([i.last for i in items]),
+            all(i.owned for i in items),
+            any(i.overlay for i in items),
+            any(i.moved for i in items),
+        )
 
 
 @dataclass(slots=True)
@@ -75,56 +83,60 @@ class Node:
 
     def count(self) -> None:
         """Fill in what is known of the whole from its parts; the children are counted already."""
-        self.units = self.uses = self.writes = 0
-        if self.item is not None:
-            self.units = self.item.units
+        item = self.item
+        if item is None:
+            self.units = self.uses = self.writes = 0
+        else:
+            self.units = item.reads | item.writes
             self.uses = 1
-            self.writes = 1 if self.item.writes else 0
+            self.writes = 1 if item.writes else 0
         for child in self.children.values():
             self.units |= child.units
             self.uses += child.uses
             self.writes += child.writes
 
 
-def items_of(rows: pa.Table, units: Sequence[str]) -> dict[str, Item]:
-    """The paths that the file class judges, by path, from distinct rows (`models.accesses.distinct`).
+def items_of(rows: Distinct) -> dict[str, Item]:
+    """The paths that the file class judges, by path; the units' bits are those of the rows.
 
     Objects without a path are judged by no rule and left out.
     """
-    bit = {name: 1 << place for place, name in enumerate(units)}
-    known_units: dict[tuple[str, ...], int] = {}
+    paths, raw, op, access, phases, exes = (
+        rows.columns[name] for name in ("path", "path_raw", "op", "access", "phase", "exe")
+    )
+    groups = Sorted([paths, raw], len(rows))
+    changing = np.fromiter(map(_changes, access.values), bool, len(access.values))[access.codes]
+    creating = np.fromiter(("create" in (a or "") for a in access.values), bool, len(access.values))[access.codes]
+    reading = op.where("open") & ~changing
+    owned = rows.columns["owner_match"].where(True) & op.where(*_KEEPS_OWNER) & (reading | ~creating)
     items: dict[str, Item] = {}
-    names = ("op", "access", "path", "path_raw", "exe", "owner_match", "fs", "phase", "units", "count", "first", "last")
-    for op, access, text, raw, exe, owner, fs, phase, by, count, first, last in zip(
-        *(rows[n].to_pylist() for n in names), strict=True
+    for path, *rest in zip(
+        _texts(paths.taken(groups.first), raw.taken(groups.first)),
+        integers(groups.reduced(np.bitwise_or, np.where(reading[:, None], rows.used, np.uint64(0)))),
+        integers(groups.reduced(np.bitwise_or, np.where(reading[:, None], np.uint64(0), rows.used))),
+        groups.reduced(np.add, rows.count).tolist(),
+        groups.sizes().tolist(),
+        sets_of(groups.reduced(np.bitwise_or, phases.bits()), phases.values),
+        sets_of(groups.reduced(np.bitwise_or, exes.bits()), exes.values),
+        groups.reduced(np.minimum, rows.first).tolist(),
+        groups.reduced(np.maximum, rows.last).tolist(),
+        groups.reduced(np.logical_and, owned).tolist(),
+        groups.reduced(np.logical_or, rows.columns["fs"].where("overlay")).tolist(),
+        groups.reduced(np.logical_or, op.where("rename-from")).tolist(),
+        strict=True,
     ):
-        path = text if raw is None else raw.decode("utf-8", "surrogateescape")
-        if not path or path[0] != "/":
-            continue
-        key = tuple(by)
-        bits = known_units.get(key)
-        if bits is None:
-            bits = known_units[key] = sum(bit[u] for u in set(key))
-        item = items.get(path)
-        if item is None:
-            item = items[path] = Item(path)
-            item.first, item.last = first, last
-        elif first < item.first:
-            item.first = first
-        item.last = max(item.last, last)
-        reading = op == "open" and (access in ("read", "read+directory") or not _changes(access))
-        if reading:
-            item.reads |= bits
-        else:
-            item.writes |= bits
-            item.moved |= op == "rename-from"
-        item.count += count
-        item.accesses += 1
-        item.phases.add(phase)
-        item.exes.add(exe)
-        item.owned &= bool(owner) and op in _KEEPS_OWNER and (reading or "create" not in (access or ""))
-        item.overlay |= fs == "overlay"
+        if path and path[0] == "/":
+            items[path] = Item(path, *rest)
     return items
+
+
+def _texts(paths: Coded, raw: Coded) -> list[str]:
+    texts = paths.column()
+    if any(v is not None for v in raw.values):
+        for place, name in enumerate(raw.column()):
+            if name is not None:
+                texts[place] = name.decode("utf-8", "surrogateescape")
+    return texts
 
 
 def _changes(access: str | None) -> bool:
@@ -135,19 +147,28 @@ def _changes(access: str | None) -> bool:
 def tree_of(items: Iterable[Item]) -> Node:
     """The tree of the paths; the root is ``/``."""
     root = Node("")
+    folders = {"": root}
     for item in items:
-        node = root
-        for name in item.path.strip("/").split("/"):
-            if not name:
-                continue
-            below = node.children.get(name)
-            if below is None:
-                below = node.children[name] = Node(name)
-            node = below
-        node.item = item
-        node.paths.append(item)
+        folder, _, name = item.path.rpartition("/")
+        if not name or "//" in folder:
+            folder, _, name = "".join(f"/{n}" for n in item.path.split("/") if n).rpartition("/")
+        above = folders.get(folder) or _folder(folders, folder)
+        node = above.children.get(name) if name else root
+        if node is None:
+            above.children[name] = Node(name, {}, item, [item])
+        else:
+            node.item = item
+            node.paths.append(item)
     _count(root)
     return root
+
+
+def _folder(folders: dict[str, Node], path: str) -> Node:
+    """The node of a directory, made if it is new; `folders` has all that are known."""
+    above, _, name = path.rpartition("/")
+    node = (folders.get(above) or _folder(folders, above)).children.setdefault(name, Node(name))
+    folders[path] = node
+    return node
 
 
 def _count(root: Node) -> None:
@@ -162,14 +183,15 @@ def merged(name: str, nodes: Sequence[Node]) -> Node:
     """Several names as one: what lies below them under the same name is one as well."""
     answer = Node(name, names=tuple(n.name for n in nodes))
     below: dict[str, list[Node]] = {}
+    items = []
     for node in nodes:
         if node.item is not None:
-            if answer.item is None:
-                answer.item = Item("")
-            answer.item.absorb(node.item)
+            items.append(node.item)
             answer.paths += node.paths
         for child in node.children.values():
             below.setdefault(child.name, []).append(child)
+    if items:
+        answer.item = items[0] if len(items) == 1 else Item.together(items)
     for child_name, same in below.items():
         answer.children[child_name] = merged(child_name, same)
     answer.count()

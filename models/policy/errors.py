@@ -10,6 +10,8 @@ __all__ = ["PolicyError", "Problem", "printable"]
 
 def printable(text: str) -> str:
     """Return text as one line that is safe on a terminal: control characters, escapes and surrogates written out."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
 
 

@@ -60,9 +60,16 @@ def crd(
     return dataclasses.field(default=() if many else None, metadata={"crd": shape})
 
 
+_shapes: dict[type, dict[str, Shape]] = {}
+
+
 def shapes(model: type) -> dict[str, Shape]:
     """Return the CRD fields of a dataclass by attribute name, in the order in which they are written."""
-    return {f.name: f.metadata["crd"] for f in dataclasses.fields(model) if "crd" in f.metadata}
+    known = _shapes.get(model)
+    if known is None:
+        fields = dataclasses.fields(model)
+        known = _shapes[model] = {f.name: f.metadata["crd"] for f in fields if "crd" in f.metadata}
+    return known
 
 
 def json_schema(model: type, kind: Kind) -> dict[str, Any]:
@@ -109,10 +116,10 @@ def to_document(model: object) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for attribute, shape in shapes(type(model)).items():
         value = getattr(model, attribute)
-        if value is None or (shape.many and not value):
+        if value is None or value == ():
             continue
         if shape.many:
-            document[shape.name] = [to_document(v) if shape.model else v for v in value]
+            document[shape.name] = [to_document(v) for v in value] if shape.model else list(value)
         elif shape.model:
             document[shape.name] = to_document(value)
         else:

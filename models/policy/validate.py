@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import jsonschema
-
 from models.policy.errors import PolicyError, Problem
+from models.policy.faults import Check, Fault, compiled
 from models.policy.fields import Kind, json_schema
 from models.policy.model import API_VERSION, Spec
 from models.policy.names import CAPABILITIES, PROTOCOL_WORDS, capability_name, split_names
@@ -24,6 +24,8 @@ __all__ = ["check", "schema", "validate"]
 
 Path = tuple[str | int, ...]
 NAMES = frozenset({"path", "dir", "execname", "protocol", "capability", "domain"})
+_WITH_MEANING = frozenset({"capability", "protocol", "pattern"})
+_SURROGATE, _CONTROL = re.compile("[\ud800-\udfff]"), re.compile("[\\x00-\\x1f\\x7f]")
 TYPES = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "integer": "a number"}
 EXPECTED = {
     r"^\/+.*[^\/]$": ("an absolute path that does not end in /", "for a directory use matchDirectories"),
@@ -50,8 +52,8 @@ def schema(kind: Kind) -> Mapping[str, Any]:
 
 
 @cache
-def _validator(kind: Kind) -> Any:
-    return jsonschema.Draft202012Validator(schema(kind))
+def _check(kind: Kind) -> Check:
+    return compiled(schema(kind))
 
 
 def validate(
@@ -72,8 +74,8 @@ def validate(
     except ValueError:
         return [problem(("kind",), f"unknown kind {data.get('kind')!r}", _suggest(str(data.get("kind")), list(Kind)))]
     found = []
-    for error in _validator(kind).iter_errors(data):
-        found += [problem(*described) for described in _describe(error, raw or {}, kind)]
+    for fault in _check(kind)(data):
+        found += [problem(*described) for described in _describe(fault, raw or {}, kind)]
     if not found:
         found += [problem(*described) for described in _beyond_schema(data)]
     return found
@@ -103,36 +105,33 @@ def _suggest(word: str, known: list[str]) -> str:
 Described = tuple[Path, str, str]
 
 
-def _describe(error: Any, raw: Mapping[Path, str], kind: Kind) -> Iterator[Described]:
-    path: Path = tuple(error.absolute_path)
-    value = error.instance
-    match error.validator:
+def _describe(fault: Fault, raw: Mapping[Path, str], kind: Kind) -> Iterator[Described]:
+    path, value, expected = fault.path, fault.value, fault.expected
+    match fault.keyword:
         case "additionalProperties":
-            known = list(error.schema["properties"])
             for name in value:
-                if name not in known:
-                    yield (*path, name), f"unknown field {name!r}", _unknown_field(name, known, path, kind)
+                if name not in expected:
+                    yield (*path, name), f"unknown field {name!r}", _unknown_field(name, expected, path, kind)
         case "required":
-            missing = next(n for n in error.validator_value if n not in value and f"'{n}'" in error.message)
-            yield (*path, missing), f"{missing} is missing", ""
+            yield (*path, expected), f"{expected} is missing", ""
         case "type":
-            wanted = TYPES.get(error.validator_value, error.validator_value)
-            if path in raw and error.validator_value == "string":
+            wanted = TYPES[expected]
+            if path in raw and expected == "string":
                 written = raw[path] or "nothing"
                 yield path, f"text is expected, and YAML reads {written} as {value!r}", f'write "{raw[path]}"'
             else:
                 yield path, f"{wanted} is expected, not {_short(value)}", ""
         case "enum":
-            yield path, f"{_short(value)} is not allowed here", _suggest(str(value), list(error.validator_value))
+            yield path, f"{_short(value)} is not allowed here", _suggest(str(value), list(expected))
         case "pattern":
-            yield _pattern(path, str(value), error.validator_value)
+            yield _pattern(path, str(value), expected)
         case "minimum" | "maximum":
-            yield path, f"{value} is out of range", f"the {error.validator} is {error.validator_value}"
+            yield path, f"{value} is out of range", f"the {fault.keyword} is {expected}"
         case "maxLength":
-            size = f"{len(value)} characters long, and {error.validator_value} is the most"
+            size = f"{len(value)} characters long, and {expected} is the most"
             yield path, size, "match the directory above it"
-        case _:
-            yield path, str(error.message), ""
+        case "maxItems":
+            yield path, f"{len(value)} entries, and {expected} is the most", "make a second rule of the rest"
 
 
 def _short(value: object) -> str:
@@ -165,29 +164,8 @@ def _pattern(path: Path, value: str, pattern: str) -> Described:
 
 def _beyond_schema(data: Mapping[str, Any]) -> Iterator[Described]:
     """Yield what the CRD's patterns let through (they are not anchored at the front) and nothing can match."""
-    for path, value in _leaves(data.get("spec") or {}, ("spec",)):
-        if not isinstance(value, str):
-            continue
-        name = path[-1]
-        if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
-            hint = "a policy is UTF-8: match the directory that holds the file"
-            yield path, f"{_short(value)} has bytes that are no UTF-8", hint
-        elif name in NAMES and any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
-            hint = "match the directory that holds the file" if name in ("path", "dir") else "leave them out"
-            yield path, f"{_short(value)} has control characters", hint
-        elif name == "capability":
-            for word in split_names(value):
-                if capability_name(word) not in CAPABILITIES:
-                    yield path, f"unknown capability {word!r}", _suggest(capability_name(word), list(CAPABILITIES))
-        elif name == "protocol":
-            for word in split_names(value):
-                if word.lower() not in PROTOCOL_WORDS:
-                    yield path, f"unknown protocol {word!r}", _suggest(word, list(PROTOCOL_WORDS))
-        elif name == "pattern":
-            try:
-                compile_pattern(value)
-            except ValueError as error:
-                yield path, str(error), "close the bracket, or put a backslash before it"
+    for path, message, hint in _odd(data.get("spec") or {}, ""):
+        yield ("spec", *path), message, hint
     process = (data.get("spec") or {}).get("process") or {}
     for index, item in enumerate(process.get("matchPaths") or ()):
         where = ("spec", "process", "matchPaths", index)
@@ -197,12 +175,40 @@ def _beyond_schema(data: Mapping[str, Any]) -> Iterator[Described]:
             yield where, "both path and execname", "keep one; KubeArmor would ignore the path"
 
 
-def _leaves(value: object, path: Path) -> Iterator[tuple[Path, object]]:
-    if isinstance(value, Mapping):
+def _odd(value: object, name: str) -> Sequence[Described]:
+    """The odd texts in plain data, `name` the field that holds it."""
+    if isinstance(value, str):
+        plain = value.isascii() and value.isprintable() and name not in _WITH_MEANING
+        return () if plain else list(_odd_text(value, name))
+    found: list[Described] = []
+    if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _leaves(inner, (*path, key))
+            if inner is not True and (odd := _odd(inner, key)):
+                found += (((key, *path), message, hint) for path, message, hint in odd)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _leaves(inner, (*path, index))
-    else:
-        yield path, value
+            if odd := _odd(inner, ""):
+                found += (((index, *path), message, hint) for path, message, hint in odd)
+    return found
+
+
+def _odd_text(value: str, name: str) -> Iterator[Described]:
+    if _SURROGATE.search(value):
+        hint = "a policy is UTF-8: match the directory that holds the file"
+        yield (), f"{_short(value)} has bytes that are no UTF-8", hint
+    elif name in NAMES and _CONTROL.search(value):
+        hint = "match the directory that holds the file" if name in ("path", "dir") else "leave them out"
+        yield (), f"{_short(value)} has control characters", hint
+    elif name == "capability":
+        for word in split_names(value):
+            if capability_name(word) not in CAPABILITIES:
+                yield (), f"unknown capability {word!r}", _suggest(capability_name(word), list(CAPABILITIES))
+    elif name == "protocol":
+        for word in split_names(value):
+            if word.lower() not in PROTOCOL_WORDS:
+                yield (), f"unknown protocol {word!r}", _suggest(word, list(PROTOCOL_WORDS))
+    elif name == "pattern":
+        try:
+            compile_pattern(value)
+        except ValueError as error:
+            yield (), str(error), "close the bracket, or put a backslash before it"

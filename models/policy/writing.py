@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from models.policy.errors import PolicyError, Problem, printable
@@ -18,12 +19,9 @@ from models.policy.validate import check
 
 __all__ = ["dump_policies", "dump_policy", "quote"]
 
-PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.@%+-]*")
-NOT_STRINGS = re.compile(
-    r"""~|null|true|false|yes|no|on|off|y|n|\.inf|\.nan|[-+.]?[0-9][0-9_,.:eExXoOa-fA-F+-]*|\.[0-9]*|=|<<""",
-    re.IGNORECASE,
-)
+_NOT_STRINGS = r"~|null|true|false|yes|no|on|off|y|n|\.inf|\.nan|[-+.]?[0-9][0-9_,.:eExXoOa-fA-F+-]*|\.[0-9]*|=|<<"
 """What YAML 1.1 or 1.2 may read as null, a boolean, a number, a time or a merge. Too wide costs two quotes."""
+_PLAIN = re.compile(rf"(?!(?i:{_NOT_STRINGS})\Z)(?!---|\.\.\.)[A-Za-z_/.][A-Za-z0-9_/.@%+-]*")
 COMMENT_WIDTH = 118
 Path = tuple[str | int, ...]
 Comments = Mapping[Path, str]
@@ -31,7 +29,7 @@ Comments = Mapping[Path, str]
 
 def quote(text: str) -> str:
     """Write a string as YAML. Raise ValueError for surrogates (bytes that were no UTF-8)."""
-    if PLAIN.fullmatch(text) and not NOT_STRINGS.fullmatch(text) and not text.startswith(("---", "...")):
+    if _PLAIN.fullmatch(text):
         return text
     try:
         text.encode("utf-8")
@@ -41,6 +39,10 @@ def quote(text: str) -> str:
     if out.isprintable():
         return out
     return "".join(c if c.isprintable() else _escape(ord(c)) for c in out)
+
+
+_key = lru_cache(quote)
+"""The names of fields, of which there are few."""
 
 
 def _escape(code: int) -> str:
@@ -63,7 +65,7 @@ def dump_policy(policy: Policy, comments: Comments | None = None, *, validated: 
         check(document, name)
     lines: list[str] = []
     try:
-        _mapping(document, 0, (), comments or {}, lines)
+        _mapping(document, 0, (), comments or {}, lines, "")
     except ValueError as error:
         hint = "match the directory that holds the file"
         raise PolicyError([Problem(name, 0, "", str(error), hint)]) from error
@@ -75,44 +77,51 @@ def dump_policies(policies: Iterable[Policy]) -> str:
     return "---\n".join(dump_policy(p) for p in policies)
 
 
-def _comment(comments: Comments, path: Path, indent: int, lines: list[str]) -> None:
-    for line in comments.get(path, "").split("\n"):
+def _comment(text: str, pad: str, lines: list[str]) -> None:
+    for line in text.split("\n"):
         if line:
             safe = printable(line).replace("\\\\", "\\")
-            lines.append(f"{' ' * indent}# {safe[:COMMENT_WIDTH]}")
+            lines.append(f"{pad}# {safe[:COMMENT_WIDTH]}")
 
 
-def _mapping(value: Mapping[str, Any], indent: int, path: Path, comments: Comments, lines: list[str]) -> None:
+def _mapping(
+    value: Mapping[str, Any], indent: int, path: Path, comments: Comments, lines: list[str], first: str
+) -> None:
+    """The lines of a mapping; the first begins with `first`, the others with as many spaces as `indent` says."""
+    pad = " " * indent
     for key, inner in value.items():
-        here = (*path, key)
-        _comment(comments, here, indent, lines)
-        _entry(f"{' ' * indent}{quote(key)}:", inner, indent, here, comments, lines)
+        here: Path = (*path, key) if comments else ()
+        if comments and (comment := comments.get(here)):
+            _comment(comment, pad, lines)
+        head = f"{first}{_key(key)}:"
+        first = pad
+        if isinstance(inner, str):
+            lines.append(f"{head} {quote(inner)}")
+        elif isinstance(inner, Mapping) and inner:
+            lines.append(head)
+            _mapping(inner, indent + 2, here, comments, lines, f"{pad}  ")
+        elif isinstance(inner, list) and inner:
+            _list(head, inner, indent, here, comments, lines)
+        else:
+            lines.append(f"{head} {_scalar(inner)}")
 
 
-def _entry(head: str, value: Any, indent: int, path: Path, comments: Comments, lines: list[str]) -> None:
-    if isinstance(value, Mapping) and value:
-        lines.append(head)
-        _mapping(value, indent + 2, path, comments, lines)
-    elif isinstance(value, list) and value:
-        if all(isinstance(v, str) for v in value):
-            lines.append(f"{head} [{', '.join(map(quote, value))}]")
-            return
-        lines.append(head)
-        for index, item in enumerate(value):
-            _item(item, indent, (*path, index), comments, lines)
-    else:
-        lines.append(f"{head} {_scalar(value)}")
-
-
-def _item(value: Any, indent: int, path: Path, comments: Comments, lines: list[str]) -> None:
-    _comment(comments, path, indent, lines)
-    if not isinstance(value, Mapping) or not value:
-        lines.append(f"{' ' * indent}- {_scalar(value)}")
+def _list(head: str, value: list[Any], indent: int, path: Path, comments: Comments, lines: list[str]) -> None:
+    if all(isinstance(v, str) for v in value):
+        lines.append(f"{head} [{', '.join(map(quote, value))}]")
         return
-    start = len(lines)
-    _mapping(value, indent + 2, path, comments, lines)
-    first = next(i for i in range(start, len(lines)) if not lines[i].lstrip().startswith("#"))
-    lines[first] = f"{' ' * indent}- {lines[first].lstrip()}"
+    lines.append(head)
+    pad = " " * indent
+    # most comments stand above a rule: where none stands below, nothing is looked for
+    below = comments if max(map(len, comments), default=0) > len(path) + 1 else {}
+    for index, item in enumerate(value):
+        here = (*path, index)
+        if comments and (comment := comments.get(here)):
+            _comment(comment, pad, lines)
+        if isinstance(item, Mapping) and item:
+            _mapping(item, indent + 2, here, below, lines, f"{pad}- ")
+        else:
+            lines.append(f"{pad}- {_scalar(item)}")
 
 
 def _scalar(value: Any) -> str:

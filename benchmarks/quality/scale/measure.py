@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -38,42 +39,51 @@ class Point:
     facts: dict[str, float]
 
 
-def _memory(root: int) -> int:
-    """The proportional set size of a process and everything it started, in bytes."""
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def _look(root: int) -> tuple[int, dict[int, float]]:
+    """Of a process and everything it started: the proportional set size in bytes, and each one's processor seconds."""
     parents: dict[int, list[int]] = {}
+    busy: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                stat = (entry / "stat").read_text()
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry.name))
-    total, waiting = 0, [root]
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
+            busy[int(entry.name)] = (int(fields[11]) + int(fields[12])) * _TICK
+    total, waiting, spent = 0, [root], {}
     while waiting:
         pid = waiting.pop()
         waiting += parents.get(pid, [])
+        spent[pid] = busy.get(pid, 0.0)
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
         total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
-    return total
+    return total, spent
 
 
 def run(what: str, path: Path, workloads: int, rows: int) -> Point:
-    """One run in a process of its own."""
+    """One run in a process of its own; what other processes did for it counts as it was when last looked at."""
     command = [sys.executable, "-m", "benchmarks.quality.scale.work", what, str(path)]
-    peak = 0
+    peak, others = 0, dict[int, float]()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
-            peak = max(peak, _memory(process.pid))
+            memory, spent = _look(process.pid)
+            peak = max(peak, memory)
+            others |= spent
             time.sleep(SAMPLE)
         assert process.stdout is not None
         output = process.stdout.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
     found = json.loads(output)
-    wall, processor = found.pop("wall"), found.pop("processor")
+    others.pop(process.pid, None)
+    wall, processor = found.pop("wall"), found.pop("processor") + sum(others.values())
     return Point(what, workloads, rows, wall, processor, peak, found)
 
 

@@ -220,9 +220,6 @@ mustSee:
     )
     expected = [True, False, True, False, True, False, True, False, True, False]
     assert [m.met for m in decisions.must_sees(seen, {"stop"})] == expected
-    # of many workloads at once the evidence holds aggregated rows alone
-    aggregated = Evidence(seen.workload, seen.units, watched=seen.watched, aggregated=seen.distinct())
-    assert [m.met for m in decisions.must_sees(aggregated, {"stop"})] == expected
     assert decisions.must_sees(seen)[0].text == "drill stop (because)"
 
 
