@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 
+from models.behaviour import Phase
 from models.policy import PROTOCOLS, SOCKET_TYPES, Access, Op
 from models.policy.access import NETWORK_OPS
 
-__all__ = ["access_words", "aligned", "listed", "many", "percent", "share", "socket_words"]
+__all__ = ["access_words", "aligned", "in_order", "listed", "many", "percent", "share", "socket_words"]
 
 _FAMILIES = {
     socket.AF_UNIX: "unix",
@@ -32,10 +33,10 @@ def share(part: int, whole: int) -> str:
 
 
 def percent(value: float) -> str:
-    """A share between 0 and 1 without false precision: ``0 %``, ``0.4 %``, ``14 %``, ``< 0.1 %``."""
+    """A share between 0 and 1 without false precision: ``0%``, ``0.4%``, ``14%``, ``< 0.1%``."""
     if 0 < value < 0.0005:
-        return "< 0.1 %"
-    return f"{value:.1%}".replace("%", " %") if 0 < value < 0.0995 else f"{value:.0%}".replace("%", " %")
+        return "< 0.1%"
+    return f"{value:.1%}" if 0 < value < 0.0995 else f"{value:.0%}"
 
 
 def listed(items: Iterable[object], limit: int = 6) -> str:
@@ -43,6 +44,12 @@ def listed(items: Iterable[object], limit: int = 6) -> str:
     texts = [str(i) for i in items]
     more = f" and {len(texts) - limit:,} more" if len(texts) > limit else ""
     return ", ".join(texts[:limit]) + more
+
+
+def in_order(phases: Iterable[str]) -> tuple[str, ...]:
+    """The phases, each once, as they follow each other in a unit's life."""
+    found = set(phases)
+    return tuple(p for p in Phase if p in found)
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> Iterator[str]:

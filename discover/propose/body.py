@@ -17,6 +17,8 @@ __all__ = ["MARK", "body_of", "message_of", "title_of"]
 
 MARK = "<!-- discover: this text is written again by each run; comments are the place for people -->"
 _MOST = 40
+_TITLE = 255
+"""GitLab's limit; GitHub takes one character more."""
 
 
 def title_of(reviews: Sequence[Review]) -> str:
@@ -26,7 +28,8 @@ def title_of(reviews: Sequence[Review]) -> str:
     new = first.difference is None
     counts = "" if new else f": {_counts(first)}"
     more = f" and {len(rest)} more" if rest else ""
-    return f"{'Add' if new else 'Update'} KubeArmor policy {name}{more}{counts if not rest else ''}"
+    title = f"{'Add' if new else 'Update'} KubeArmor policy {name}{more}{counts if not rest else ''}"
+    return title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"
 
 
 def _counts(review: Review) -> str:

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -100,6 +101,13 @@ class _Rest:
         if answer.status_code == 401:
             where = f"the token from {self.secret.source}" if self.secret.token else "to be asked without a token"
             return NotAllowed(f"{what}: it does not take {where}", f"make a new token with {self.scope}")
+        if answer.is_redirect:
+            return ProposeError(
+                f"{what}: it is at {printable(answer.headers.get('Location', 'another address'))[:200]} now",
+                "name the repository by its new address",
+            )
+        if answer.status_code == 429 or answer.headers.get("X-RateLimit-Remaining") == "0":
+            return ProposeError(f"{what}: too many requests for this token", "try again later")
         if answer.status_code in (403, 404):
             return NotAllowed(what, f"does the project exist, and has the token {self.scope}?")
         return ProposeError(what, "the answer above says why")
@@ -112,9 +120,12 @@ def _message(answer: httpx.Response) -> str:
         return answer.reason_phrase
     if not isinstance(told, dict):
         return answer.reason_phrase
-    message = told.get("message") or told.get("error") or answer.reason_phrase
-    details = [str(e.get("message") or e.get("code")) for e in told.get("errors", ()) if isinstance(e, dict)]
-    text = "; ".join([str(message), *details])
+    message = told.get("message") or told.get("error_description") or told.get("error") or answer.reason_phrase
+    errors = told.get("errors")
+    details = [e.get("message") or e.get("code") if isinstance(e, dict) else e for e in errors or ()]
+    if isinstance(message, dict):  # GitLab's, of what is wrong with each field
+        message = [f"{k} {'; '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in message.items()]
+    text = "; ".join(map(str, [*(message if isinstance(message, list) else [message]), *details]))
     return text[:500]
 
 
@@ -161,12 +172,11 @@ class GitLab:
 
     def __init__(self, base: str, project: str, secret: Credentials) -> None:
         self.place = f"/projects/{quote(project, safe='')}/merge_requests"
-        header = "JOB-TOKEN" if secret.source == "CI_JOB_TOKEN" else "PRIVATE-TOKEN"
-        self.rest = _Rest(base, {header: secret.token} if secret.token else {}, secret, "the scope api")
+        self.rest = _Rest(base, {"PRIVATE-TOKEN": secret.token} if secret.token else {}, secret, "the scope api")
 
     def find(self, branch: str, base: str) -> Request | None:
         """``GET /projects/:id/merge_requests?source_branch=``."""
-        query = {"state": "opened", "source_branch": branch, "target_branch": base}
+        query = {"state": "opened", "scope": "all", "source_branch": branch, "target_branch": base}
         found = self.rest.ask("GET", self.place, params=query)
         return _gitlab(found[0]) if found else None
 
@@ -193,10 +203,39 @@ def _gitlab(told: dict[str, Any]) -> Request:
 
 
 def forge_of(name: str, remote: Remote, secret: Credentials, base: str = "") -> Forge:
-    """The forge of a remote: `name` is ``github``, ``gitlab`` or ``none``, `base` its API where it is not the usual."""
+    """The forge of a remote: `name` is ``github``, ``gitlab`` or ``none``, `base` its API where it is not the usual.
+
+    Raises `NotAllowed` where no token is known: nobody opens a request without one.
+    """
     if name == "none" or (remote.scheme == "file" and not base):
         return NoForge()
-    if name == "github":
-        usual = "https://api.github.com" if remote.host == "github.com" else f"https://{remote.host}/api/v3"
-        return GitHub(base or usual, remote.project, secret)
-    return GitLab(base or f"https://{remote.host}/api/v4", remote.project, secret)
+    api = base.rstrip("/") or _usual(name, remote)
+    if not secret.token:
+        variable = "GH_TOKEN" if name == "github" else "GITLAB_TOKEN"
+        job = "CI_JOB_TOKEN" in os.environ and name == "gitlab"
+        raise NotAllowed(
+            f"{api} wants a token to open a request, and there is none",
+            ("CI_JOB_TOKEN may open none; " if job else "")
+            + f"set {variable}, configure a credential helper, or --forge none to push the branch alone",
+        )
+    return (GitHub if name == "github" else GitLab)(api, _project(remote, base), secret)
+
+
+def _usual(name: str, remote: Remote) -> str:
+    """Where a forge's API is.
+
+    GitHub: https://docs.github.com/rest, for Enterprise Server below ``/api/v3`` of the host, with data residency at
+    ``api.SUBDOMAIN.ghe.com``. GitLab: ``/api/v4`` of the host.
+    """
+    site = remote.site
+    if name == "gitlab":
+        return f"{site}/api/v4"
+    if site in ("https://github.com", "https://www.github.com"):
+        return "https://api.github.com"
+    return site.replace("://", "://api.") if remote.host.endswith(".ghe.com") else f"{site}/api/v3"
+
+
+def _project(remote: Remote, base: str) -> str:
+    """``owner/name``, without the folder of a site below one: an API at ``/gitlab/api/v4`` serves ``/gitlab/o/n``."""
+    folder = urlsplit(base).path.partition("/api/")[0].strip("/")
+    return remote.project.removeprefix(f"{folder}/") if folder else remote.project

@@ -94,7 +94,9 @@ def policy_text(old: str | None, path: str, review: Review) -> str:
     """
     (policy,) = review.policies
     if old is None:
-        return review.text if review.generated or review.source else dump_policy(policy)
+        # a file of people's holds perhaps other policies too; alone, it comes with its comments
+        whole = review.generated is not None or (review.source is not None and load_policies(review.text) == [policy])
+        return review.text if whole else dump_policy(policy)
     try:
         file = PolicyFile.load(old, path)
     except PolicyError as error:

@@ -22,14 +22,17 @@ __all__ = ["TOKENS", "Credentials", "Remote", "credentials", "parse_remote"]
 
 TOKENS = {
     "github": ("DISCOVER_GIT_TOKEN", "GH_TOKEN", "GITHUB_TOKEN"),
-    "gitlab": ("DISCOVER_GIT_TOKEN", "GITLAB_TOKEN", "CI_JOB_TOKEN"),
+    "gitlab": ("DISCOVER_GIT_TOKEN", "GITLAB_TOKEN"),
     "none": ("DISCOVER_GIT_TOKEN",),
 }
-"""Environment variables that are looked at, in this order, by forge."""
+"""Environment variables that are looked at, in this order, by forge. GitLab's ``CI_JOB_TOKEN`` is none of them: it may
+read merge requests and open none (https://docs.gitlab.com/ci/jobs/ci_job_token/#job-token-access)."""
 _USERS = {"github": "x-access-token", "gitlab": "oauth2", "none": "git"}
 """The user name that goes with a token over https; GitHub and GitLab take any, and document these."""
 _SCP = re.compile(r"(?:(?P<user>[^@/:]+)@)?(?P<host>[^/:]+):(?P<path>[^/].*|/.*)")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_SSH_HOSTS = {"ssh.github.com": "github.com", "altssh.gitlab.com": "gitlab.com"}
+"""Names under which the two forges answer ssh on port 443, and the name of the forge itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,20 @@ class Remote:
         """Whether what is sent there stays on this machine."""
         return self.host in _LOOPBACK
 
+    @property
+    def site(self) -> str:
+        """The web address of the host: ``https://git.example.org:8443``. An ssh port says nothing about the web's."""
+        name = _SSH_HOSTS.get(self.host, self.host) if self.scheme == "ssh" else self.host
+        name = f"[{name}]" if ":" in name else name
+        scheme, port = ("https", None) if self.scheme == "ssh" else (self.scheme, self.port)
+        return f"{scheme}://{name}" + (f":{port}" if port else "")
+
     def forge(self) -> str:
-        """``github``, ``gitlab`` or ``none``, by the host's name."""
+        """``github``, ``gitlab`` or ``none``, by the host's name; ``ghe.com`` is GitHub's domain for enterprises."""
         words = re.split(r"[.-]", self.host.lower())
-        return "github" if "github" in words else "gitlab" if "gitlab" in words else "none"
+        if "github" in words or words[-2:] == ["ghe", "com"]:
+            return "github"
+        return "gitlab" if "gitlab" in words else "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +108,14 @@ def parse_remote(address: str) -> Remote:
             raise UsageError(f"the repository's address cannot be read: {error}", _HINT) from None
         if parts.scheme == "file":
             return Remote("file", "", unquote(parts.path))
-        if parts.scheme not in ("https", "http", "ssh") or not parts.hostname:
+        if parts.scheme not in ("https", "http", "ssh") or not parts.hostname or parts.hostname.startswith("-"):
             raise UsageError(f"no address of a repository: {parts.scheme}://…", _HINT)
         inside = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.password else None
         user = "" if inside else unquote(parts.username or "")
         return Remote(parts.scheme, parts.hostname, parts.path, port, user, inside)
     if (scp := _SCP.fullmatch(address)) and not Path(address).exists():
+        if scp["host"].startswith("-"):  # ssh would read it as an option
+            raise UsageError(f"no address of a repository: {address}", _HINT)
         return Remote("ssh", scp["host"], scp["path"], None, scp["user"] or "")
     return Remote("file", "", str(Path(address).absolute()))
 
@@ -114,7 +129,7 @@ def credentials(remote: Remote, forge: str, environment: Mapping[str, str] | Non
     found = _from_environment(forge, environment)
     if not found.token and remote.inside:
         found = Credentials(*remote.inside, "the address")
-    if not found.token and remote.scheme in ("https", "http"):
+    if not found.token and (remote.scheme in ("https", "http") or (remote.scheme == "ssh" and forge != "none")):
         found = _from_helper(remote, environment)
     if found.token and remote.scheme == "http" and not remote.is_loopback:
         raise NotAllowed(
@@ -135,8 +150,9 @@ def _from_helper(remote: Remote, environment: Mapping[str, str]) -> Credentials:
     git = shutil.which("git")
     if git is None:
         return Credentials()
-    host = f"{remote.host}:{remote.port}" if remote.port else remote.host
-    asked = f"protocol={remote.scheme}\nhost={host}\npath={remote.path.lstrip('/')}\n\n"
+    # over ssh it is only the forge's API that wants a token
+    protocol, _, host = remote.site.partition("://")
+    asked = f"protocol={protocol}\nhost={host}\npath={remote.path.lstrip('/')}\n\n"
     quiet = {**environment, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": ""}
     try:
         done = subprocess.run(

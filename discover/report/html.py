@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
@@ -30,6 +31,7 @@ __all__ = ["LIMIT", "as_html"]
 LIMIT = 2_000_000
 """Bytes of a page, at most."""
 _TEMPLATES = Path(__file__).parent / "templates"
+_SHOWN = re.findall('data-picture="([a-z]+)"', (_TEMPLATES / "page.html").read_text(encoding="utf-8"))
 _DETAIL = (20, 8, 3, 1)
 """Examples of what a rule covers; where the page grows too large, the next smaller number is tried."""
 
@@ -54,6 +56,7 @@ def _render(reviews: Sequence[Review], title: str, detail: int) -> str:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["said"] = _said
     style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     vega = _vega()
@@ -75,6 +78,15 @@ def _render(reviews: Sequence[Review], title: str, detail: int) -> str:
     return page
 
 
+def _said(text: str) -> Any:
+    """A sentence of ours as HTML: what stands between backticks as code, a number kept together with its sign."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 - comes with jinja
+
+    times = "\N{MULTIPLICATION SIGN}"
+    safe = str(escape(text)).replace(f" {times}", f"\u00a0{times}")
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", safe))  # noqa: S704 - escaped above
+
+
 def _workload(review: Review, detail: int) -> dict[str, Any]:
     plain = clean(as_json(review, detail))
     numbers = {rule["where"]: n for n, rule in enumerate(plain["rules"])}
@@ -93,7 +105,7 @@ def _workload(review: Review, detail: int) -> dict[str, Any]:
             "units": [u["unit"] for u in plain["units"]],
             "rules": rules,
             "files": files,
-            "pictures": {name: _spec(review, name) for name in NAMES},
+            "pictures": {name: _spec(review, name) for name in NAMES if name in _SHOWN},
         },
     }
 
@@ -102,6 +114,8 @@ def _spec(review: Review, name: str) -> Any:
     """The picture for Vega-Embed; `autosize` leaves the configuration, which the page's theme replaces."""
     spec = review.picture(name).to_dict()
     config = spec.pop("config", {})
+    if name == "files":  # the page says it in words
+        spec["layer"][0]["encoding"]["color"]["legend"] = None
     return clean({**spec, "autosize": config.get("autosize", "fit-x")})
 
 

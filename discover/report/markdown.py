@@ -9,7 +9,7 @@ from discover.report.words import facts, verdict_sentence
 from discover.review import Review
 from discover.review.difference import change_words, rule_words
 from discover.text import printable
-from discover.words import access_words, listed, many, percent, share
+from discover.words import access_words, in_order, listed, many, percent, share
 from models.evidence import Seen
 
 __all__ = ["LIMIT", "as_markdown", "code", "plain"]
@@ -81,7 +81,7 @@ def _first(review: Review, most: int) -> Iterator[str]:
 def _observed(review: Review, most: int) -> Iterator[str]:
     yield "### What was observed"
     yield ""
-    phases = sorted({p for u in review.units for p in u.behaviours})
+    phases = in_order(p for u in review.units for p in u.behaviours)
     yield f"{many(len(review.units), 'unit')}, in the phases {plain(listed(phases))}."
     yield ""
     for one in [e for e in review.processes if not e.again][:most]:

@@ -116,10 +116,15 @@ def _result(
         "ruleId": f"discover/{kind}",
         "ruleIndex": order.index(kind),
         "level": _level(weight),
-        "message": {"text": printable(text)},
+        "message": {"text": _unlinked(printable(text))},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}}],
         "partialFingerprints": {"discoverConcern/v1": fingerprint},
     }
+
+
+def _unlinked(text: str) -> str:
+    """Text in which a name like ``[a](https://…)`` is no link (SARIF 2.1.0, 3.11.6: embedded links in plain text)."""
+    return text.replace("](", "]\u200b(")
 
 
 def _uri(review: Review, root: Path) -> str:

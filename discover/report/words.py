@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from discover.review import Review
 from discover.words import listed, many, percent, share
 from models.completeness import Verdict
+from models.learn.outliers import FEWEST
 
 __all__ = ["Fact", "facts", "verdict_sentence"]
 
@@ -31,13 +32,18 @@ def facts(review: Review) -> list[Fact]:
     lost = sum(review.evidence.lost.values())
     heavy = [r for r in review.first if r.weight >= 25]
     worst = max(covered.assessment.classes, key=lambda c: c.high)
+    chance = f"{worst.name}: one more unit shows something new with a chance of {percent(worst.new)}, up to "
+    lesser = len(review.first) - len(heavy)
+    units = len(review.evidence.units)
+    apart = f"of {units:,}: too few to tell" if units < FEWEST else f"of {units:,} unlike the others"
     known = bool(review.evidence.inventory.num_rows)
     return [
         Fact(
             "Coverage",
             str(covered.verdict),
-            f"{worst.name}: one more unit shows something new with a chance of {percent(worst.new)}, up to "
-            f"{percent(worst.high)}",
+            chance + percent(worst.high)
+            if covered.verdict is Verdict.COMPLETE
+            else "; ".join(covered.assessment.reasons[:2]) or chance + percent(worst.high),
             {Verdict.COMPLETE: "good", Verdict.INCOMPLETE: "look"}.get(covered.verdict, "bad"),
             "coverage",
         ),
@@ -52,7 +58,7 @@ def facts(review: Review) -> list[Fact]:
         Fact(
             "Look at",
             many(len(heavy), "rule"),
-            f"of {many(len(review.rules), 'rule')}; {len(review.first) - len(heavy):,} more with a lesser remark",
+            f"of {many(len(review.rules), 'rule')}" + (f"; {lesser:,} more with a lesser remark" if lesser else ""),
             "look" if heavy else "good",
             "first",
         ),
@@ -75,7 +81,7 @@ def facts(review: Review) -> list[Fact]:
         Fact(
             "Outliers",
             many(len(review.outliers), "unit"),
-            f"of {len(review.evidence.units):,}",
+            apart,
             "look" if review.outliers else "good",
             "outliers",
         ),
@@ -86,4 +92,4 @@ def verdict_sentence(review: Review) -> str:
     """One sentence at the top."""
     units = many(len(review.evidence.units), "unit")
     rules = many(len(review.rules), "rule")
-    return f"{rules} for {review.target}, from {units} of {review.evidence.workload}"
+    return f"{rules} for the target {review.target}, from {units} of {review.evidence.workload}"

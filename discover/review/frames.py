@@ -11,7 +11,7 @@ from discover.errors import UsageError
 from discover.review.difference import change_words, rule_words
 from discover.review.files import walk
 from discover.text import printable
-from discover.words import access_words, listed
+from discover.words import access_words, in_order, listed
 
 if TYPE_CHECKING:
     from discover.review.make import Review
@@ -52,7 +52,7 @@ def accesses_frame(rule: ReviewedRule) -> pd.DataFrame:
             printable(s.access.source),
             s.count,
             len(s.units),
-            ", ".join(sorted(s.phases)),
+            ", ".join(in_order(s.phases)),
         )
         for s in rule.covers
     ]
@@ -148,7 +148,7 @@ def _simulation(review: Review) -> pd.DataFrame:
             printable(d.seen.access.source),
             d.seen.count,
             len(d.seen.units),
-            ", ".join(sorted(d.seen.phases)),
+            ", ".join(in_order(d.seen.phases)),
         )
         for d in review.simulation.denials
     ]

@@ -297,7 +297,7 @@ def open_reviews(
                 dataset, evidence, (made.policy,), request, made, _known(made), force, None, made.assumed, at_most
             )
         return
-    policies, known, source = _policies(policy)
+    policies, known, files = _policies(policy)
     chosen = [(e, choose(policies, e, select)) for e in wanted]
     if not any(c.policies for _, c in chosen):
         names = ", ".join(str(e.workload) for e in wanted)
@@ -305,6 +305,8 @@ def open_reviews(
     for evidence, choice in chosen:
         if choice.policies:
             force = None if old is None else choose(old, evidence, select).policies
+            holding = {files.get(id(p)) for p in choice.policies}
+            source = holding.pop() if len(holding) == 1 else None
             yield Review(
                 dataset,
                 evidence,
@@ -332,21 +334,23 @@ def _known(made: Generated) -> dict[str, RuleEvidence]:
     return {f"{made.policy.name}:{where}": rule.evidence for where, rule in pairs}
 
 
-def _policies(given: str | Path | Sequence[Policy]) -> tuple[list[Policy], dict[str, RuleEvidence], Path | None]:
-    """The policies of a file or folder, and the evidence beside them."""
+def _policies(given: str | Path | Sequence[Policy]) -> tuple[list[Policy], dict[str, RuleEvidence], dict[int, Path]]:
+    """The policies of a file or folder, the evidence beside them, and the file of each (by ``id``)."""
     if not isinstance(given, str | Path):
-        return list(given), {}, None
+        return list(given), {}, {}
     place = Path(given)
     if not place.exists():
         raise UsageError(f"{place} does not exist", "name a policy file, or a folder of them")
     files = [place] if place.is_file() else sorted(f for f in place.rglob("*.y*ml") if _holds_policy(f))
     policies: list[Policy] = []
     known: dict[str, RuleEvidence] = {}
+    holding: dict[int, Path] = {}
     for file, found in read_policy_files(files).items():
         policies += found
+        holding |= {id(p): file for p in found}
         if (sidecar := sidecar_of(file)) is not None:
             known |= {f"{sidecar.policy}:{where}": e for where, e in sidecar.rules.items()}
-    return policies, known, place if place.is_file() else None
+    return policies, known, holding
 
 
 def _holds_policy(file: Path) -> bool:

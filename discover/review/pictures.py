@@ -30,8 +30,11 @@ COLOURS = {
     "denied": "#D55E00",
     "open": "#999999",
 }
+SENSITIVE = "#A8200D"
+"""Of the dot in a folder with sensitive files."""
 _CLASSES = {"exec": "#D55E00", "file": "#0072B2", "socket": "#009E73", "capability": "#CC79A7"}
 WIDTH = 720
+_PHASES = alt.Axis(orient="top", labelAngle=0, labelExpr="split(datum.label, '-')")
 _MOST_PEERS = 40
 _MOST_UNITS = 60
 _DEEPEST = 5
@@ -102,7 +105,7 @@ def _units(review: Review) -> Any:
         alt.Chart(frame, width="container", height=_height(len(order), 16))
         .mark_rect()
         .encode(
-            x=alt.X("phase:N", sort=phases, title=None, axis=alt.Axis(orient="top", labelAngle=0)),
+            x=alt.X("phase:N", sort=phases, title=None, axis=_PHASES),
             y=alt.Y("unit:N", sort=order, title=None),
             color=alt.Color(
                 "behaviours:Q",
@@ -166,7 +169,7 @@ def _class_colour(legend: Any = alt.Undefined) -> alt.Color:
 def _peers(review: Review) -> Any:
     """Executables on the left, peers on the right; who listens or is called has its peer's line dashed."""
     ordered = sorted(review.links, key=lambda x: (x.exe, x.kind, -x.count, x.peer))
-    kept = ordered[:_MOST_PEERS]
+    kept = ordered[:_MOST_PEERS]  # the table says how many there are
     exes = list(dict.fromkeys(x.exe for x in kept))
     peers = list(dict.fromkeys(x.peer for x in kept))
     height = max(len(exes), len(peers), 2) * 26
@@ -187,14 +190,14 @@ def _peers(review: Review) -> Any:
         }
         for x in kept
     ]
-    nodes = [{"x": 0, "y": y, "name": _short(e, 30), "whole": printable(e)} for e, y in left.items()]
-    ends = [{"x": 1, "y": y, "name": _short(p, 40), "whole": printable(p)} for p, y in right.items()]
-    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.55, 1.75], nice=False))
+    nodes = [{"x": 0, "y": y, "name": _short(e, 42), "whole": printable(e)} for e, y in left.items()]
+    ends = [{"x": 1, "y": y, "name": _short(p, 42), "whole": printable(p)} for p, y in right.items()]
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.8, 1.8], nice=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[1, 0]))
     kinds = ["connects to", "sends to", "listens on", "is called by"]
     edge = (
         alt.Chart(pd.DataFrame(lines, columns=list(lines[0]) if lines else ["x", "y", "x2", "y2"]))
-        .mark_rule(opacity=0.7)
+        .mark_rule(opacity=0.85)
         .encode(
             x=x,
             y=y,
@@ -206,7 +209,7 @@ def _peers(review: Review) -> Any:
                 legend=alt.Legend(orient="bottom", title=None),
             ),
             strokeDash=alt.StrokeDash("outcome:N", legend=None, sort=["succeeded", "every attempt failed"]),
-            strokeWidth=alt.StrokeWidth("count:Q", scale=alt.Scale(type="log", range=[1, 5]), legend=None),
+            strokeWidth=alt.StrokeWidth("count:Q", scale=alt.Scale(type="log", range=[1.5, 5]), legend=None),
             tooltip=["executable", "kind", "peer", "count", "units", "outcome"],
         )
     )
@@ -240,8 +243,8 @@ def _processes(review: Review) -> Any:
         y=alt.Y("line:O", axis=None),
         tooltip=["name", "executions", "units", "phases", "did"],
     )
-    marks = ["other", "shell", "tool", "scratch", "session"]
-    colours = ["#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#009E73"]
+    marks = ["other", "shell", "tool", "scratch", "session", "runtime"]
+    colours = ["#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#009E73", "#999999"]
     points = base.mark_point(filled=True, size=70).encode(
         color=alt.Color(
             "mark:N", scale=alt.Scale(domain=marks, range=colours), legend=alt.Legend(orient="bottom", title=None)
@@ -269,8 +272,9 @@ def _files(review: Review) -> Any:
                 "bottom": depth + 1,
                 "mark": worst,
                 "folder": printable(path or "/"),
-                "name": _short(path.rpartition("/")[2] or "/", 18) if width > 0.06 else "",
+                "name": _short(path.rpartition("/")[2] or "/", 18),
                 "middle": left + width / 2,
+                "corner": left + width,
                 "sensitive": node.totals.get("sensitive", 0),
                 **{m: node.totals.get(m, 0) for m in MARKS},
             }
@@ -289,9 +293,10 @@ def _files(review: Review) -> Any:
     visit(review.files, "", 0.0, 1.0, 0)
     frame = pd.DataFrame(rows)
     base = alt.Chart(frame, width="container", height=240)
-    y = alt.Y("top:Q", axis=None, scale=alt.Scale(reverse=True, nice=False))
+    deepest = max([r["bottom"] for r in rows], default=1)
+    y = alt.Y("top:Q", axis=None, scale=alt.Scale(domain=[0, deepest], reverse=True, nice=False))
     tooltip = ["folder", *MARKS, "sensitive"]
-    boxes = base.mark_rect(stroke="#888888", strokeWidth=0.5, opacity=0.75).encode(
+    boxes = base.mark_rect(stroke="#888888", strokeWidth=0.5, opacity=0.6).encode(
         x=alt.X("left:Q", axis=None, scale=alt.Scale(domain=[0, 1])),
         x2="right:Q",
         y=y,
@@ -303,8 +308,20 @@ def _files(review: Review) -> Any:
         ),
         tooltip=tooltip,
     )
-    words = base.mark_text(fontSize=10, dy=12).encode(x="middle:Q", y=y, text="name", tooltip=tooltip)
-    return alt.layer(boxes, words).properties(width="container")
+    # a name is written where its box is wide enough for it, however wide the page is
+    words = (
+        base.transform_calculate(
+            shown="(datum.right - datum.left) * width > 6.2 * length(datum.name) + 6 ? datum.name : ''"
+        )
+        .mark_text(fontSize=10, dy=12)
+        .encode(x="middle:Q", y=y, text="shown:N", tooltip=tooltip)
+    )
+    secret = (
+        base.transform_filter("datum.sensitive > 0 && (datum.right - datum.left) * width > 12")
+        .mark_point(filled=True, shape="circle", size=45, color=SENSITIVE, stroke="#FFFFFF", xOffset=-7, yOffset=7)
+        .encode(x="corner:Q", y=y, tooltip=tooltip)
+    )
+    return alt.layer(boxes, words, secret).properties(width="container")
 
 
 def _simulation(review: Review) -> Any:
@@ -315,13 +332,15 @@ def _simulation(review: Review) -> Any:
             denied[unit] += 1
     news = review.coverage.assessment.news
     rows = []
-    for row in review.units[:_MOST_UNITS]:
+    # units of which nothing is denied, either way, have no bar and need no line
+    hit = [u for u in review.units if denied.get(u.unit) or news.get(u.unit)]
+    for row in (hit or review.units)[:_MOST_UNITS]:
         name = _short(row.unit, 28)
         rows.append({"unit": name, "what": "denied by this policy", "accesses": denied.get(row.unit, 0)})
         rows.append({"unit": name, "what": "denied had it not been recorded", "accesses": len(news.get(row.unit, ()))})
     frame = pd.DataFrame(rows, columns=["unit", "what", "accesses"])
     return (
-        alt.Chart(frame, width="container", height=_height(len(rows), 10))
+        alt.Chart(frame, width="container", height=_height(len(rows), 12))
         .mark_bar()
         .encode(
             x=alt.X(
@@ -335,7 +354,7 @@ def _simulation(review: Review) -> Any:
             color=alt.Color(
                 "what:N",
                 scale=alt.Scale(range=["#D55E00", "#0072B2"]),
-                legend=alt.Legend(orient="bottom", title=None),
+                legend=alt.Legend(orient="bottom", title=None, columns=1),
             ),
             tooltip=["unit", "what", "accesses"],
         )

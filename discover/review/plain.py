@@ -11,7 +11,7 @@ from discover.review.files import FileNode
 from discover.simulate import Result
 from discover.simulate import as_json as simulation_json
 from discover.text import printable
-from discover.words import access_words
+from discover.words import access_words, in_order
 from models.evidence import Seen
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def seen_json(one: Seen) -> dict[str, Any]:
         "by": one.access.source,
         "count": one.count,
         "units": len(one.units),
-        "phases": sorted(one.phases),
+        "phases": list(in_order(one.phases)),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from discover.review.peers import Link
-from discover.words import listed, many
+from discover.words import in_order, listed, many
 from models.behaviour import Phase
 from models.evidence import Seen
 from models.learn.sensitive import SHELLS, TOOLS, is_scratch
@@ -34,7 +34,8 @@ class Executable:
     did: tuple[str, ...]
     """Sentences."""
     marks: tuple[str, ...]
-    """``shell``, ``tool``, ``scratch`` (it lies where files come and go), ``session`` (only a person ran it)."""
+    """``shell``, ``tool``, ``scratch`` (it lies where files come and go), ``session`` (only a person ran it), or
+    ``runtime`` alone: the container runtime, which is in no file system of the container's."""
     again: bool = False
 
 
@@ -68,9 +69,9 @@ def executables(seen: Iterable[Seen], links: Sequence[Link]) -> tuple[Executable
                 parent,
                 count,
                 tuple(sorted({u for s in rows for u in s.units})),
-                tuple(sorted({p for s in rows for p in s.phases})),
+                in_order(p for s in rows for p in s.phases),
                 () if again else tuple(_did(by_source.get(path, []), [x for x in links if x.exe == path])),
-                _marks(path, rows),
+                _marks(path, rows, by_source.get(path, [])),
                 again,
             )
         )
@@ -86,7 +87,9 @@ def executables(seen: Iterable[Seen], links: Sequence[Link]) -> tuple[Executable
     return tuple(answer)
 
 
-def _marks(path: str, rows: Sequence[Seen]) -> tuple[str, ...]:
+def _marks(path: str, rows: Sequence[Seen], own: Sequence[Seen]) -> tuple[str, ...]:
+    if not path.startswith("/") and any(Phase.RUNTIME_INIT in s.phases for s in own):
+        return ("runtime",)
     name = path.rpartition("/")[2]
     stem = name.rstrip("0123456789.-")
     marks = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from discover.review.attention import Concern, concerns
+from discover.words import in_order
 from models.attribution import attribute
 from models.evidence import Seen
 from models.learn import Admission, RuleEvidence, Why
@@ -78,7 +79,7 @@ def _evidence(rule: Rule, covers: Sequence[Seen], known: RuleEvidence | None, re
         behaviours=len(covers),
         count=sum(s.count for s in covers),
         units=tuple(sorted({u for s in covers for u in s.units})),
-        phases=tuple(sorted({p for s in covers for p in s.phases})),
+        phases=in_order(p for s in covers for p in s.phases),
         executables=tuple(sorted({s.access.source for s in covers})),
         first=min(s.first for s in covers),
         last=max(s.last for s in covers),

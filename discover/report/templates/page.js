@@ -21,6 +21,11 @@
 
   // -- rules ---------------------------------------------------------------------------------------------------------
 
+  const SHAPES = {
+    slot: "a name with a varying part", names: "names of one form keep coming", directory: "new names keep coming in this folder",
+    tree: "new names keep coming below this folder", complete: "a folder of which every file is read", limits: "wider than needed: the target cannot hold more rules",
+    decided: "people decided it", closed: "watched and never used", seen: "exactly what was seen",
+  };
   const tone = (weight) => (weight >= 60 ? "bad" : weight >= 10 ? "look" : "");
 
   function evidence(rule, units) {
@@ -29,7 +34,7 @@
     if (rule.attention.length) {
       say("look", ...rule.attention.map((c) => make("div", { text: c.text })));
     }
-    if (rule.why) say("shape", rule.why + (rule.note ? ` (${rule.note})` : ""));
+    if (rule.why) say("shape", (SHAPES[rule.why] || rule.why) + (rule.note ? ` (${rule.note})` : ""));
     else if (rule.note) say("note", rule.note);
     if (rule.count) {
       say("seen", `${many(rule.behaviours, "distinct access", "distinct accesses")}, ${many(rule.count, "event")}`);
@@ -63,12 +68,13 @@
   function ruleRow(rule, units, id) {
     const body = make("div", { class: "evidence", id, hidden: true });
     const chips = rule.attention.slice(0, 3).map((c) => make("span", { class: `chip ${tone(c.weight)}`, text: c.text }));
-    if (rule.why && rule.why !== "seen") chips.unshift(make("span", { class: "chip", text: rule.why }));
+    if (rule.why && rule.why !== "seen") chips.unshift(make("span", { class: "chip", text: SHAPES[rule.why] || rule.why }));
     const flags = [rule.recursive && "recursive", rule.read_only && "read only", rule.owner_only && "owner only"].filter(Boolean);
     const button = make("button", { type: "button", "aria-expanded": "false", "aria-controls": id },
       make("span", { class: "class quiet", text: (rule.action === "Allow" ? "" : rule.action + " ") + rule.section }),
       make("span", { class: "what" }, make("span", { class: "mono", text: rule.value }),
-        flags.length ? make("span", { class: "quiet", text: `  ${flags.join(", ")}` }) : null),
+        flags.length ? make("span", { class: "quiet flags", text: ` ${flags.join(", ")}` }) : null,
+        rule.from.length ? make("span", { class: "quiet from" }, " from ", make("span", { class: "mono", text: rule.from.join(", ") })) : null),
       make("span", { class: "units num", text: `${rule.units.length}/${units.length} units` }),
       make("span", { class: "events num", text: `${rule.count.toLocaleString("en")} ×` }),
       chips.length ? make("span", { class: "tags" }, ...chips) : null);
@@ -135,6 +141,7 @@
       place.replaceChildren();
       shown = 0;
       extend(PAGE);
+      if (!items.length) place.append(make("p", { class: "quiet", text: "No rule fits." }));
       count.textContent = found.length === mine.rules.length ? many(found.length, "rule") : `${found.length} of ${many(mine.rules.length, "rule")}`;
     };
     const show = (where) => {
@@ -222,6 +229,7 @@
       const hits = flat.filter(([path, node]) => words.every((w) => path.toLowerCase().includes(w))
         && (!mark || (mark === "sensitive" ? node.s : node.m === mark)));
       place.replaceChildren(...hits.slice(0, HITS).map(([path, node]) => make("div", { class: "leaf" }, ...line(node, path, mine, show))));
+      if (!hits.length) place.append(make("p", { class: "quiet", text: "No file fits." }));
       count.textContent = many(hits.length, "entry", "entries") + (hits.length > HITS ? `, ${HITS} shown` : "");
     };
     for (const e of Object.values(input)) e.addEventListener("input", later(apply));
@@ -235,13 +243,17 @@
   const remembered = () => { try { return localStorage.getItem("discover-theme"); } catch { return null; } };
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
 
+  // the one colour that is too dark on a dark page, as the style sheet changes it there too
+  const coloured = (spec) => (isDark() ? JSON.parse(JSON.stringify(spec).replaceAll("#0072B2", "#56B4E9")) : spec);
+
   function theme() {
     const of = (name) => getComputedStyle(root).getPropertyValue(name).trim();
     const [ink, soft, rule] = [of("--ink"), of("--soft"), of("--line")];
     return {
       background: "transparent", font: "system-ui, sans-serif", text: { color: ink }, title: { color: ink },
       axis: { labelColor: ink, titleColor: soft, gridColor: rule, domainColor: rule, tickColor: rule, titleFontWeight: "normal", labelLimit: 220 },
-      legend: { labelColor: ink, titleColor: soft, titleFontWeight: "normal", labelLimit: 220 }, view: { stroke: null },
+      legend: { labelColor: ink, titleColor: soft, titleFontWeight: "normal", labelLimit: 260 },
+      view: { stroke: null },
     };
   }
 
@@ -253,7 +265,7 @@
         try {
           const place = make("div");
           figure.replaceChildren(place);
-          await vegaEmbed(place, spec, { actions: false, renderer: "svg", ast: true, config: theme(), tooltip: { theme: "custom" } });
+          await vegaEmbed(place, coloured(spec), { actions: false, renderer: "svg", ast: true, config: theme(), tooltip: { theme: "custom" } });
         } catch (error) {
           figure.replaceChildren(make("p", { class: "quiet", text: `This picture could not be drawn: ${error.message}` }));
           console.error(error);
@@ -274,5 +286,9 @@
     const article = document.querySelector(`[data-workload="${number}"]`);
     files(article, mine, rules(article, mine, number));
   }
+  // a graph needs room: on a phone its table says the same
+  if (window.matchMedia("(max-width: 40rem)").matches) for (const e of document.querySelectorAll("details[data-narrow]")) e.open = true;
+  // paper has nothing to click: all rules, without their evidence
+  window.addEventListener("beforeprint", () => { for (const b of document.querySelectorAll("button[data-more]")) while (!b.hidden) b.click(); });
   draw();
 })();

@@ -90,10 +90,10 @@ def test_one_run_is_needed(without: Callable[..., Path], arguments: list[object]
 
 
 def test_the_action_is_an_action() -> None:
-    action = yaml.safe_load((ROOT / "deploy/github-action.yml").read_text())
+    action = yaml.safe_load((ROOT / "deploy/github-action/action.yml").read_text())
     assert action["runs"]["using"] == "composite"
     told = set(action["inputs"])
-    text = (ROOT / "deploy/github-action.yml").read_text()
+    text = (ROOT / "deploy/github-action/action.yml").read_text()
     for step in action["runs"]["steps"]:
         if "run" not in step:
             continue
@@ -124,13 +124,13 @@ def test_their_scripts_call_the_command_as_it_is(which: str, tmp_path: Path) -> 
     (tmp_path / "sudo").chmod(0o755)
     values = {"POLICY": "p a.yaml", "RUN": "echo 'a b'", "FOR": "30s", "SELECT": "app=web", "STRICT": "true"}
     if which == "github":
-        action = yaml.safe_load((ROOT / "deploy/github-action.yml").read_text())
+        action = yaml.safe_load((ROOT / "deploy/github-action/action.yml").read_text())
         script = action["runs"]["steps"][1]["run"]
         environment = {**values, "CONTAINER": "", "RUNNER_TEMP": str(tmp_path)}
         environment |= {"GITHUB_OUTPUT": str(tmp_path / "out"), "GITHUB_STEP_SUMMARY": str(tmp_path / "sum")}
     else:
         (script,) = yaml.safe_load((ROOT / "deploy/gitlab-template.yml").read_text())[".discover-ci"]["script"]
-        script = script.replace("/tmp/discover/", f"{tmp_path}/discover/")
+        script = script.replace("/tmp/discover-$CI_JOB_ID/", f"{tmp_path}/discover/")
         environment = {f"DISCOVER_{k}": v for k, v in {**values, "CONTAINER": ""}.items()}
     noted = tmp_path / "noted"
     subprocess.run(

@@ -11,6 +11,7 @@ from discover.cli.report import command
 from discover.errors import UsageError
 from discover.report import as_markdown, as_sarif
 from discover.report.markdown import LIMIT, code, plain
+from discover.report.sarif import _unlinked
 from discover.review import Review, open_review
 from discover.review.difference import rule_words
 from discover.words import percent
@@ -96,6 +97,24 @@ def test_sarif_points_at_the_rule_in_the_file(tmp_path: Path, redis: Review) -> 
     policy.write_text("# a comment\n" + redis.text)
     again = as_sarif([moved], tmp_path)["runs"][0]["results"]
     assert [r["partialFingerprints"] for r in again] == [r["partialFingerprints"] for r in run["results"]]
+
+
+def test_sarif_of_a_folder_points_at_the_file_that_holds_the_policy(tmp_path: Path, redis: Review) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "cache.yaml").write_text(redis.text)
+    other = "apiVersion: security.kubearmor.com/v1\nkind: KubeArmorPolicy\nmetadata: {name: other}\n"
+    (tmp_path / "policies" / "a.yaml").write_text(f"{other}spec:\n  selector: {{matchLabels: {{app: other}}}}\n")
+    dataset = open_dataset([ROOT / "datasets/redis"])
+    review = open_review(dataset, tmp_path / "policies", select=["app=redis"])
+    review.__dict__["coverage"] = redis.coverage
+    (run,) = as_sarif([review], tmp_path)["runs"]
+    places = [r["locations"][0]["physicalLocation"] for r in run["results"]]
+    assert {p["artifactLocation"]["uri"] for p in places} == {"policies/cache.yaml"}
+    assert any(p["region"]["startLine"] > 20 for p in places)
+
+
+def test_sarif_makes_no_link_of_a_name() -> None:
+    assert _unlinked("open /srv/[here](https://evil.example)") == "open /srv/[here]\u200b(https://evil.example)"
 
 
 def test_a_policy_by_hand_is_reviewed_too(tmp_path: Path) -> None:
