@@ -11,6 +11,7 @@ from discover.review import Review
 from discover.review.difference import change_words, sign
 from discover.text import printable
 from discover.words import listed, many
+from models.policy import KubeArmorHostPolicy
 from models.policy_diff import Change
 
 __all__ = ["MARK", "body_of", "message_of", "title_of"]
@@ -58,7 +59,7 @@ _MINUS = "\N{MINUS SIGN}"
 def body_of(reviews: Sequence[Review], places: Sequence[Place], base: str) -> str:
     """The body, short enough for every forge."""
     head = "\n".join(line for r, p in zip(reviews, places, strict=True) for line in _changed(r, p))
-    tail = "\n".join(_rollback(places, base))
+    tail = "\n".join(_rollback(reviews, places, base))
     rest = as_markdown([_without_difference(r) for r in reviews])
     room = LIMIT - len(head) - len(tail) - len(MARK) - 10
     if len(rest) > room:
@@ -111,16 +112,21 @@ def _change(change: Change, review: Review) -> Iterator[str]:
             )
 
 
-def _rollback(places: Sequence[Place], base: str) -> Iterator[str]:
+def _rollback(reviews: Sequence[Review], places: Sequence[Place], base: str) -> Iterator[str]:
+    names = [r.policies[0].metadata.namespace or r.evidence.workload.namespace or "NAMESPACE" for r in reviews]
+    host = [isinstance(r.policies[0], KubeArmorHostPolicy) for r in reviews]
     yield "## How to roll back"
     yield ""
     yield f"- Revert the merge on {code(base)}; a GitOps controller then restores what was in force."
-    yield "- At once, without Git: set the namespace's posture to audit, so that nothing unlisted is denied any more:"
-    yield ""
-    yield "  ```sh"
-    yield "  kubectl annotate namespace NAMESPACE kubearmor-file-posture=audit kubearmor-network-posture=audit \\"
-    yield "    kubearmor-capabilities-posture=audit --overwrite"
-    yield "  ```"
-    yield ""
-    for place in places:
-        yield f"- Or remove the policy: {code(f'kubectl delete kubearmorpolicy {place.name} -n NAMESPACE')}"
+    if not all(host):
+        yield "- At once, without Git: set the namespace's posture to audit; nothing unlisted is denied any more then:"
+        yield ""
+        yield "  ```sh"
+        for namespace in sorted(set(names)):
+            yield f"  kubectl annotate namespace {namespace} --overwrite kubearmor-file-posture=audit \\"
+            yield "    kubearmor-network-posture=audit kubearmor-capabilities-posture=audit"
+        yield "  ```"
+        yield ""
+    for place, namespace, is_host in zip(places, names, host, strict=True):
+        what = f"kubearmorhostpolicy {place.name}" if is_host else f"kubearmorpolicy {place.name} -n {namespace}"
+        yield f"- Or remove the policy: {code(f'kubectl delete {what}')}"

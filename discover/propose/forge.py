@@ -135,7 +135,8 @@ class GitHub:
     word = "pull request"
 
     def __init__(self, base: str, project: str, secret: Credentials) -> None:
-        self.project = project
+        self.owner = project.split("/", maxsplit=1)[0]
+        self.place = f"/repos/{quote(project)}/pulls"
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
         if secret.token:
             headers["Authorization"] = f"Bearer {secret.token}"
@@ -143,20 +144,19 @@ class GitHub:
 
     def find(self, branch: str, base: str) -> Request | None:
         """``GET /repos/{owner}/{repo}/pulls?head=owner:branch``."""
-        owner = self.project.split("/")[0]
-        query = {"state": "open", "head": f"{owner}:{branch}", "base": base}
-        found = self.rest.ask("GET", f"/repos/{self.project}/pulls", params=query)
+        query = {"state": "open", "head": f"{self.owner}:{branch}", "base": base}
+        found = self.rest.ask("GET", self.place, params=query)
         return _github(found[0]) if found else None
 
     def create(self, branch: str, base: str, title: str, body: str) -> Request:
         """``POST /repos/{owner}/{repo}/pulls``."""
         data = {"title": title, "head": branch, "base": base, "body": body}
-        return _github(self.rest.ask("POST", f"/repos/{self.project}/pulls", json=data))
+        return _github(self.rest.ask("POST", self.place, json=data))
 
     def update(self, request: Request, title: str, body: str) -> Request:
         """``PATCH /repos/{owner}/{repo}/pulls/{number}``."""
         data = {"title": title, "body": body}
-        return _github(self.rest.ask("PATCH", f"/repos/{self.project}/pulls/{request.number}", json=data))
+        return _github(self.rest.ask("PATCH", f"{self.place}/{request.number}", json=data))
 
 
 def _github(told: dict[str, Any]) -> Request:

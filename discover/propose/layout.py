@@ -20,11 +20,16 @@ from discover.propose.kustomize import FILE_NAMES, with_entries
 from discover.propose.work import Work
 from discover.report import as_html, as_markdown
 from discover.review import Review
+from discover.review.make import known_rules
+from models.learn import LearnedRule
 from models.learn.sidecar import to_json
 from models.policy import KubeArmorHostPolicy, Policy, PolicyError, PolicyFile, dump_policy, load_policies
 
 __all__ = ["Place", "find_policy", "folder_of", "policy_text", "texts"]
 
+_NO_MANIFEST = '{\n "//": "+argocd:skip-file-rendering",'
+"""Argo CD takes every JSON file of a plain folder for a manifest, unless it says this
+(https://argo-cd.readthedocs.io/en/stable/user-guide/directory/)."""
 _NAMESPACE = re.compile(rb"^kind:\s*[\"']?Namespace\b", re.MULTILINE)
 
 
@@ -141,6 +146,28 @@ def _in_their_order(old: Policy, new: Policy) -> Policy:
     return replace(new, metadata=metadata, spec=replace(spec, **inherited))
 
 
+def _as_written(review: Review, text: str, path: str) -> Review:
+    """The review of a learned policy with its rules in the file's order: people's, where they have one.
+
+    Evidence names rules by their place in the file.
+    """
+    made, (policy,) = review.generated, review.policies
+    written = next(p for p in load_policies(text, path) if p.name == policy.name and p.kind is policy.kind)
+    if made is None or written == policy:
+        return review
+
+    def position(learned: LearnedRule) -> int:
+        section = getattr(written.spec, learned.section, None)
+        listed = getattr(section, learned.field, ())
+        return listed.index(learned.rule) if learned.rule in listed else len(listed)
+
+    rules = tuple(sorted(made.learned.rules, key=position))
+    made = replace(made, policy=written, learned=replace(made.learned, rules=rules))
+    other = replace(review, policies=(written,), generated=made, known=known_rules(made))
+    other.__dict__.update({k: v for k, v in review.__dict__.items() if k in ("coverage", "seen", "everything")})
+    return other
+
+
 def texts(
     review: Review,
     place: Place,
@@ -154,11 +181,13 @@ def texts(
     """Every file with its text. `there` is what the folder holds now, by path; `layout` ``plain`` or ``kustomize``."""
     main = place.file(".yaml")
     files = {main: policy_text(there.get(main), main, review)}
+    review = _as_written(review, files[main], main)
     made = review.generated
     is_host = isinstance(review.policies[0], KubeArmorHostPolicy)
     namespace = next((p for p, t in there.items() if _NAMESPACE.search(t.encode())), None)
     if made is not None:
-        files[place.file(".evidence.json")] = to_json(made.learned, made.policy.name, made.evidence.recordings)
+        evidence = to_json(made.learned, made.policy.name, made.evidence.recordings)
+        files[place.file(".evidence.json")] = evidence.replace("{", _NO_MANIFEST, 1)
         if not is_host:
             patch = posture_patch(made, posture)
             files[place.file(".posture.yaml")] = (

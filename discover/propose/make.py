@@ -319,11 +319,11 @@ class _Made:
         return path.endswith((".yaml", ".yml", "Kustomization")) or path.startswith(f"{place.file('')}.")
 
     def _diff(self, parent: bytes, files: Mapping[str, str]) -> str:
-        """What would be committed, as a unified diff; of a page only that it changes."""
+        """What would be committed, as a unified diff; of a page and of the evidence only that it changes."""
         out: list[str] = []
         for path, text in files.items():
             old = (self.work.read(parent, path) or b"").decode("utf-8", "replace")
-            if path.endswith(".html"):
+            if path.endswith((".html", ".evidence.json")):  # for programs, and long
                 out.append(f"# {path}: {len(text):,} bytes\n")
                 continue
             before = "/dev/null" if self.work.read(parent, path) is None else f"a/{path}"

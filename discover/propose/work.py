@@ -240,15 +240,24 @@ class Work:
         if re.search(r"Connection(Pool|Error)|Max retries|timed out", text):
             why = text.rpartition(": ")[2].strip("\"')")
             return Unreachable(f"{self.remote} cannot be reached: {why}", "is the address right?")
-        if re.search(
-            r"permission denied|not permitted|read-only|not exported|access denied|unable to create", text, re.I
-        ):
-            return NotAllowed(f"{self.remote} may not be {'read' if verb == 'read' else 'written'}: {text}", _READ_ONLY)
+        if re.search(r"host key verification failed|authenticity of host", text, re.I):
+            return Unreachable(
+                f"{self.remote} cannot be trusted: {text}",
+                f"compare the key that `ssh-keyscan {self.remote.host}` tells with the published one, and add it to "
+                "known_hosts",
+            )
+        if re.search(_FORBIDDEN, text, re.I):
+            hint = _READ_ONLY
+            if self.remote.scheme == "ssh":
+                hint = _NO_KEY if "(publickey" in text else f"use a key that may write there; or {_READ_ONLY}"
+            return NotAllowed(f"{self.remote} may not be {'read' if verb == 'read' else 'written'}: {text}", hint)
         if verb == "write":
             return Rejected(f"{self.remote} refused the push: {text}", _READ_ONLY)
         return Unreachable(f"{self.remote} cannot be read: {text}", "is the address right, and may you read it?")
 
 
+_FORBIDDEN = r"permission denied|not permitted|read[- ]only|not exported|access denied|unable to create|not allowed to"
+_NO_KEY = "which key may read it? GIT_SSH_COMMAND='ssh -i FILE' names one, and `ssh -v` says which are offered"
 _READ_ONLY = "ask for the right to write there, or fork it and propose from the fork"
 
 

@@ -12,7 +12,7 @@ from discover.text import printable
 from discover.words import access_words, in_order, listed, many, percent, share
 from models.evidence import Seen
 
-__all__ = ["LIMIT", "as_markdown", "code", "plain"]
+__all__ = ["LIMIT", "as_markdown", "code", "plain", "said"]
 
 LIMIT = 60_000
 """Characters; GitHub takes 65,536 in a body."""
@@ -35,6 +35,11 @@ def plain(text: str) -> str:
     """Text as it is: nothing in it becomes markup, a mention, a link or a reference."""
     escaped = re.sub(r"([\\`*_{}\[\]()#+!|~<>&])", r"\\\1", printable(text))
     return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
+
+
+def said(text: str) -> str:
+    """A sentence of ours: what stands between backticks as code, all else as `plain` text."""
+    return "".join(code(part) if n % 2 else plain(part) for n, part in enumerate(text.split("`")))
 
 
 def as_markdown(reviews: Sequence[Review], most: int = 15) -> str:
@@ -106,7 +111,7 @@ def _coverage(review: Review) -> Iterator[str]:
         yield f"| {one.name} | {one.raw.behaviours:,} | {chance} | {enough} |"
     yield ""
     for advice in review.coverage.advice[:5]:
-        yield f"- {plain(advice)}"
+        yield f"- {said(advice)}"
     for outlier in review.outliers:
         yield f"- {code(outlier.unit)} behaves unlike the others: {plain('; '.join(outlier.reasons[:4]))}"
     yield ""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from discover.review.pictures import Picture
 
-__all__ = ["Review", "open_review", "open_reviews", "request_with"]
+__all__ = ["Review", "known_rules", "open_review", "open_reviews", "request_with"]
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class Review:
             policies=(made.policy,),
             request=request,
             generated=made,
-            known=_known(made),
+            known=known_rules(made),
             against=self.policies,
             source=None,
             assumed=made.assumed,
@@ -294,7 +294,7 @@ def open_reviews(
             made = _learned(dataset, replace(request, workload=str(evidence.workload)))
             force = None if old is None else choose(old, evidence, select).policies
             yield Review(
-                dataset, evidence, (made.policy,), request, made, _known(made), force, None, made.assumed, at_most
+                dataset, evidence, (made.policy,), request, made, known_rules(made), force, None, made.assumed, at_most
             )
         return
     policies, known, files = _policies(policy)
@@ -328,7 +328,8 @@ def _learned(dataset: Dataset, request: Request) -> Generated:
     return made
 
 
-def _known(made: Generated) -> dict[str, RuleEvidence]:
+def known_rules(made: Generated) -> dict[str, RuleEvidence]:
+    """The evidence of a learned policy's rules, by ``POLICY:FIELD``."""
     learned = made.learned
     pairs = zip(places(learned.rules), learned.rules, strict=True)
     return {f"{made.policy.name}:{where}": rule.evidence for where, rule in pairs}

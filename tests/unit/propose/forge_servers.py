@@ -221,6 +221,8 @@ def gitlab(state: ForgeState, call: Call, project: str, token: str) -> tuple[int
         return 401, {"message": "401 Unauthorized"}
     place = f"/projects/{project.replace('/', '%2F')}/merge_requests"
     if call.path == place and call.method == "GET":
+        if call.query.get("scope") not in (None, ["all"]):
+            return 200, []  # only one's own
         return 200, [
             r
             for r in state.requests

@@ -1,6 +1,7 @@
 """Requests on GitHub and GitLab, against servers that check path, headers and body as the public API documents them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 from forge_servers import ForgeServer, GitHttp
 from repositories import Server
 
+from discover.errors import UsageError
 from discover.propose import Outcome, Proposal, propose
+from discover.propose.body import title_of
 from discover.propose.errors import NotAllowed, ProposeError, Unreachable
 from discover.propose.forge import forge_of
-from discover.propose.remote import Credentials, parse_remote
+from discover.propose.remote import Credentials, credentials, parse_remote
 from discover.review import Review
 
 TOKEN = "tok_SecretOfTheTest0123456789"
@@ -132,6 +135,90 @@ def test_only_what_changed_is_told(site: Site, redis: Review, fewer: Fewer) -> N
     assert "/etc/ld.so.cache" not in head
     assert head.count("why: 6 of 6 units") == 2
     assert outcome.title == "Update KubeArmor policy redis: 2 changes, 2 permit more"
+
+
+@pytest.mark.parametrize(
+    ("address", "given", "api", "place"),
+    [
+        ("https://github.com/o/n.git", "", "https://api.github.com", "/repos/o/n/pulls"),
+        ("git@ssh.github.com:o/n.git", "", "https://api.github.com", "/repos/o/n/pulls"),
+        ("ssh://git@github.acme.com:2222/o/n", "", "https://github.acme.com/api/v3", "/repos/o/n/pulls"),
+        ("https://acme.ghe.com/o/n", "", "https://api.acme.ghe.com", "/repos/o/n/pulls"),
+        ("git@altssh.gitlab.com:a/b.git", "", "https://gitlab.com/api/v4", "/projects/a%2Fb/merge_requests"),
+        (
+            "https://gitlab.x.org:8443/a/b/c",
+            "",
+            "https://gitlab.x.org:8443/api/v4",
+            "/projects/a%2Fb%2Fc/merge_requests",
+        ),
+        (
+            "https://x.org/gitlab/a/b.git",
+            "https://x.org/gitlab/api/v4/",
+            "https://x.org/gitlab/api/v4",
+            "/projects/a%2Fb/merge_requests",
+        ),
+    ],
+)
+def test_where_the_api_is(address: str, given: str, api: str, place: str) -> None:
+    remote = parse_remote(address)
+    kind = remote.forge() if not given else "gitlab"
+    made: Any = forge_of(kind, remote, Credentials("u", TOKEN, "here"), given)
+    assert (made.rest.base, made.place) == (api, place)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_a_token_nothing_is_pushed(kind: str, tmp_path: Path, redis: Review, stopping: Any) -> None:
+    """A repository that anybody may write to still takes no request from nobody."""
+    server = Server(tmp_path / "site" / "shop" / "policies.git", {"README.md": "x\n"})
+    git = stopping(GitHttp(tmp_path / "site"))
+    before = server.refs()
+    wanted = Proposal(git.url("shop/policies.git"), author="A <a@b.c>", pages=(), forge=kind)
+    with pytest.raises(NotAllowed, match="wants a token to open a request, and there is none") as caught:
+        propose([redis], wanted)
+    assert {"github": "GH_TOKEN", "gitlab": "GITLAB_TOKEN"}[kind] in caught.value.hint
+    assert server.refs() == before
+
+
+def test_a_job_token_is_not_enough(monkeypatch: Any) -> None:
+    monkeypatch.setenv("CI_JOB_TOKEN", TOKEN)
+    remote = parse_remote("https://gitlab.com/a/b")
+    with pytest.raises(NotAllowed) as caught:
+        forge_of("gitlab", remote, credentials(remote, "gitlab"))
+    assert "CI_JOB_TOKEN may open none" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message", "hint"),
+    [
+        (409, {"message": ["Another open merge request already exists: !7"]}, "already exists: !7", "says why"),
+        (400, {"message": {"title": ["is too long"]}}, "title is too long", "says why"),
+        (429, {"message": "Retry later"}, "too many requests", "later"),
+        (301, {"message": "Moved Permanently"}, "it is at another address now", "new address"),
+    ],
+)
+def test_what_a_forge_refuses_is_said(
+    site: Site, redis: Review, status: int, body: Any, message: str, hint: str
+) -> None:
+    site.state.refuse["POST"] = (status, body)
+    before = site.server.refs()
+    with pytest.raises(ProposeError, match=message) as caught:
+        site.propose(redis)
+    assert hint in caught.value.hint
+    assert site.server.refs() == before
+
+
+def test_a_title_fits(redis: Review) -> None:
+    policy = redis.policies[0]
+    long = replace(policy, metadata=replace(policy.metadata, name="a" * 253))
+    title = title_of([replace(redis, policies=(long,), against=(policy,))])
+    assert len(title) == 255
+    assert title.endswith("…")
+
+
+@pytest.mark.parametrize("address", ["ssh://-oProxyCommand=x/o/n", "git@-oProxyCommand=x:o/n"])
+def test_an_address_is_no_option(address: str) -> None:
+    with pytest.raises(UsageError, match="no address of a repository"):
+        parse_remote(address)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Proposals to real git servers, over file, http (git's own backend) and ssh."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from discover.propose import Proposal, propose
 from discover.propose.errors import Conflict, NotAllowed, ProposeError, Rejected, Unreachable
 from discover.review import Review, open_reviews
 from models.dataset import open_dataset
+from models.learn.sidecar import from_json
 from models.policy import load_policies
 
 Make = Callable[..., Proposal]
@@ -108,6 +110,29 @@ def test_what_people_wrote_is_kept(server: Server, redis: Review, fewer: Fewer, 
     assert now.endswith("metadata: {name: theirs}   # stays\n")
     assert server.read("policies/other.yaml", BRANCH) == "a: 1 # theirs\n"
     assert "- path: /etc/passwd" in now
+
+
+def test_evidence_is_by_the_places_of_the_file_as_people_ordered_it(
+    server: Server, redis: Review, fewer: Fewer, proposal: Make
+) -> None:
+    propose([fewer("/etc/passwd")], proposal())
+    mine = server.read("policies/redis.yaml", BRANCH)
+    group = "    - path: /etc/group\n      readOnly: true\n"
+    last = "    - path: /var/log/redis/redis-server.log\n"
+    assert group in mine
+    assert last in mine
+    server.commit({"policies/redis.yaml": mine.replace(group, "").replace(last, last + group)})
+    git(server.place, "update-ref", "-d", f"refs/heads/{BRANCH}")
+    propose([redis], proposal())
+    (policy,) = load_policies(server.read("policies/redis.yaml", BRANCH))
+    evidence = json.loads(server.read("policies/redis.evidence.json", BRANCH))
+    assert evidence["//"] == "+argocd:skip-file-rendering"
+    assert from_json(json.dumps(evidence), "e").policy == "redis"
+    places = {r["where"]: r for r in evidence["rules"]}
+    paths = [p.path for p in policy.spec.file.match_paths]
+    assert paths.index("/etc/group") > 10
+    for number, path in enumerate(paths):
+        assert path in places[f"spec.file.matchPaths[{number}]"]["examples"]
 
 
 def test_a_dry_run_changes_nothing(server: Server, redis: Review, proposal: Make) -> None:
