@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from discover.errors import DiscoverError
 from discover.writing import write_text
@@ -56,7 +57,7 @@ def kernel_folder() -> Iterator[dict[str, str]]:
     """The environment in which Jupyter finds the kernel; its specification is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="discover-kernel-") as place:
         spec = {
-            "argv": [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "argv": [sys.executable, "-P", "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"],
             "display_name": "discover",
             "language": "python",
             "env": {"PYTHONSAFEPATH": "1"},
@@ -115,7 +116,9 @@ def open_in_jupyter(parameters: Mapping[str, Any], output: Path, arguments: tupl
     require("jupyterlab", "ipykernel")
     write_text(output, json.dumps(prepared(parameters), indent=1) + "\n")
     with kernel_folder() as environment:
+        # the address that Jupyter prints is then the notebook's, for whoever has the browser elsewhere
+        address = f"--LabApp.default_url=/lab/tree/{quote(output.name)}"
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "jupyterlab", str(output), *arguments], env=environment, check=False
+            [sys.executable, "-P", "-m", "jupyterlab", str(output), address, *arguments], env=environment, check=False
         )
     return done.returncode

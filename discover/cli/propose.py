@@ -115,6 +115,7 @@ def command(
 
     from discover.labels import read_labels  # noqa: PLC0415
     from discover.propose import Proposal, propose  # noqa: PLC0415
+    from discover.propose.remote import parse_remote  # noqa: PLC0415
     from discover.review.make import open_reviews, request_with  # noqa: PLC0415
     from discover.tables import json_line  # noqa: PLC0415
     from discover.text import printable  # noqa: PLC0415
@@ -155,6 +156,9 @@ def command(
         for line in lines:
             click.echo(printable(line))
         return
+    if forge == "auto" and outcome.state == "pushed" and parse_remote(remote).scheme != "file":
+        said = "no request was opened: the host's name says neither GitHub nor GitLab"
+        click.echo(f"{said}\nhint: --forge github or --forge gitlab says it", err=True)
     where = f" {outcome.url}" if outcome.url else ""
     commit = f" at {outcome.commit[:12]}" if outcome.commit else ""
     click.echo(printable(f"{outcome.state}: {outcome.branch}{commit} for {outcome.base}{where}"))

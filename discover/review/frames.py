@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -24,14 +24,25 @@ class Table(pd.DataFrame):
     """A frame that a notebook shows whole: no cell cut short, text to the left, every name escaped."""
 
     _most = 300
+    _short = 24
 
     @property
     def _constructor(self) -> type[Table]:
         return Table
 
     def _repr_html_(self) -> str:
-        shown = self.head(self._most).style.format(escape="html", precision=3, na_rep="").hide(axis="index")
+        if self.empty:
+            return f"<p>{self.attrs.get('nothing', 'None.')}</p>"
+        rows = self.head(self._most)
+        shown = rows.style.format(escape="html", precision=3, na_rep="").hide(axis="index")
+        times: list[Hashable] = list(rows.select_dtypes(include=["datetime", "datetimetz"]).columns)
+        shown = shown.format(lambda t: f"{t:%Y-%m-%d %H:%M:%S}", subset=times, na_rep="")
         shown = shown.set_properties(None, **{"text-align": "left", "overflow-wrap": "anywhere"})
+        # short ones stay whole, so that the long ones are those that wrap
+        short: list[Hashable] = [
+            c for c in rows.columns if max((len(str(v)) for v in rows[c]), default=0) <= self._short or c in times
+        ]
+        shown = shown.set_properties(short, **{"white-space": "nowrap"})
         shown = shown.set_table_styles([{"selector": "th", "props": "text-align: left"}])
         more = f"<p>and {len(self) - self._most:,} more rows</p>" if len(self) > self._most else ""
         return str(shown.to_html()) + more
@@ -41,7 +52,21 @@ def frame(review: Review, name: str) -> pd.DataFrame:
     """One of the tables. Raises `UsageError` for a name that none has."""
     if name not in _FRAMES:
         raise UsageError(f"no table {name!r}", f"there are {', '.join(_FRAMES)}")
-    return Table(_FRAMES[name](review))
+    table = Table(_FRAMES[name](review))
+    table.attrs["nothing"] = _NOTHING.get(name, "None.")
+    if name == "difference" and review.difference is None:
+        table.attrs["nothing"] = "There is no policy in force to compare with: name one as <code>against</code>."
+    return table
+
+
+_NOTHING = {
+    "first": "No rule stands out.",
+    "outliers": "No unit behaves unlike the others, or there are too few to tell.",
+    "sensitive": "No sensitive file was used or is admitted.",
+    "simulation": "The policy denies nothing of what was recorded.",
+    "difference": "No rule permits anything else.",
+}
+"""What an empty table says in a notebook."""
 
 
 def accesses_frame(rule: ReviewedRule) -> pd.DataFrame:
@@ -81,7 +106,7 @@ def _units(review: Review) -> pd.DataFrame:
         (
             printable(u.unit),
             u.started,
-            u.seconds,
+            None if u.seconds is None else round(u.seconds, 1),
             sum(u.behaviours.values()),
             sum(u.events.values()),
             ", ".join(u.drills),

@@ -34,14 +34,31 @@ SENSITIVE = "#A8200D"
 """Of the dot in a folder with sensitive files."""
 _CLASSES = {"exec": "#D55E00", "file": "#0072B2", "socket": "#009E73", "capability": "#CC79A7"}
 WIDTH = 720
-_PHASES = alt.Axis(orient="top", labelAngle=0, labelExpr="split(datum.label, '-')")
+_LIVE = "application/vnd.vegalite.v5+json"
+_DARK_ON_WHITE = {
+    "axis": {
+        "labelColor": "#222",
+        "titleColor": "#444",
+        "gridColor": "#ddd",
+        "domainColor": "#888",
+        "tickColor": "#888",
+    },
+    "legend": {"labelColor": "#222", "titleColor": "#444"},
+    "style": {"guide-label": {"fill": "#222"}, "guide-title": {"fill": "#444"}},
+}
+_PHASES = alt.Axis(orient="top", labelAngle=0, labelPadding=14, labelExpr="split(datum.label, '-')")
+_BELOW = alt.Legend(orient="bottom", title=None)
 _MOST_PEERS = 40
 _MOST_UNITS = 60
 _DEEPEST = 5
 
 
 class Picture:
-    """One picture. In a notebook it shows as SVG, which needs no network; `chart` is altair's."""
+    """One picture; `chart` is altair's.
+
+    In a notebook it is there twice, and needs no network: for JupyterLab, which has Vega of its own, as a picture that
+    tells more where it is pointed at; for pages and whatever else as SVG.
+    """
 
     def __init__(self, chart: Any) -> None:
         self.chart: alt.TopLevelMixin = chart
@@ -55,14 +72,22 @@ class Picture:
         """As SVG on white, `width` pixels wide."""
         import vl_convert  # noqa: PLC0415 - heavy
 
-        spec = _wide(self.to_dict(), width)
-        # room at the sides: here text is measured with another font than it is drawn with
-        spec["config"] = {**spec.get("config", {}), "background": "white", "autosize": "pad", "padding": 14}
-        svg: str = vl_convert.vegalite_to_svg(spec)
+        svg: str = vl_convert.vegalite_to_svg(self._on_white(width))
         return svg
 
-    def _repr_mimebundle_(self, **_more: Any) -> dict[str, str]:
-        return {"image/svg+xml": self.to_svg()}
+    def _on_white(self, width: int) -> dict[str, Any]:
+        spec: dict[str, Any] = _wide(self.to_dict(), width)
+        # room at the sides: here text is measured with another font than it is drawn with
+        spec["config"] = {**spec.get("config", {}), "background": "white", "autosize": "pad", "padding": 14}
+        return spec
+
+    def _repr_mimebundle_(self, **_more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        live = self._on_white(WIDTH)
+        # JupyterLab 4 has Vega-Lite 5, in which all of this means the same; its dark theme is for dark pages only
+        live["$schema"] = "https://vega.github.io/schema/vega-lite/v5.json"
+        live["config"] |= _DARK_ON_WHITE
+        # no menu: one of its entries would send the picture to a web site
+        return {_LIVE: live, "image/svg+xml": self.to_svg()}, {_LIVE: {"embed_options": {"actions": False}}}
 
 
 def _wide(spec: Any, width: int) -> Any:
@@ -78,7 +103,11 @@ def picture(review: Review, name: str) -> Picture:
         raise UsageError(f"no picture {name!r}", f"there are {', '.join(_PICTURES)}")
     chart = _PICTURES[name](review)
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    return Picture(chart.configure(background="transparent", autosize=fit).configure_view(stroke=None))
+    return Picture(
+        chart.configure(background="transparent", autosize=fit)
+        .configure_legend(labelLimit=260)
+        .configure_view(stroke=None)
+    )
 
 
 def _height(rows: int, step: int) -> int:
@@ -133,7 +162,7 @@ def _curve(review: Review) -> Any:
             x=alt.X("units:Q", title="units recorded", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("share:Q", title="seen, of all seen so far", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True)),
             color=_class_colour(),
-            shape=alt.Shape("class:N", legend=None),
+            shape=alt.Shape("class:N", scale=alt.Scale(domain=list(_CLASSES)), legend=_BELOW),
             tooltip=["class", "units", alt.Tooltip("share:Q", format=".1%"), "accesses"],
         )
     )
@@ -146,7 +175,8 @@ def _chances(review: Review) -> Any:
         rows.append({"class": str(one.name), "chance": one.new, "low": low, "high": one.high})
     base = alt.Chart(pd.DataFrame(rows), width="container", height=_height(len(rows), 30))
     scale = alt.Scale(domain=[0, 1])
-    x = alt.X("low:Q", title="chance that one more unit shows something new", scale=scale, axis=alt.Axis(format="%"))
+    axis = alt.Axis(format="%", values=[n / 5 for n in range(6)])
+    x = alt.X("low:Q", title="chance that one more unit shows something new", scale=scale, axis=axis)
     y = alt.Y("class:N", title=None, sort=list(_CLASSES))
     tooltip = ["class", *(alt.Tooltip(f"{n}:Q", format=".1%") for n in ("chance", "low", "high"))]
     bar = base.mark_bar(size=8, opacity=0.5).encode(x=x, x2="high:Q", y=y, color=_class_colour(None), tooltip=tooltip)
@@ -162,7 +192,7 @@ def _chances(review: Review) -> Any:
 def _class_colour(legend: Any = alt.Undefined) -> alt.Color:
     scale = alt.Scale(domain=list(_CLASSES), range=list(_CLASSES.values()))
     if legend is alt.Undefined:
-        legend = alt.Legend(orient="bottom", title=None)
+        legend = _BELOW
     return alt.Color("class:N", scale=scale, legend=legend)
 
 
@@ -246,10 +276,8 @@ def _processes(review: Review) -> Any:
     marks = ["other", "shell", "tool", "scratch", "session", "runtime"]
     colours = ["#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#009E73", "#999999"]
     points = base.mark_point(filled=True, size=70).encode(
-        color=alt.Color(
-            "mark:N", scale=alt.Scale(domain=marks, range=colours), legend=alt.Legend(orient="bottom", title=None)
-        ),
-        shape=alt.Shape("mark:N", scale=alt.Scale(domain=marks), legend=None),
+        color=alt.Color("mark:N", scale=alt.Scale(domain=marks, range=colours), legend=_BELOW),
+        shape=alt.Shape("mark:N", scale=alt.Scale(domain=marks), legend=_BELOW),
     )
     return alt.layer(points, base.mark_text(align="left", dx=9).encode(text="name")).properties(width="container")
 
