@@ -27,8 +27,8 @@ from models.policy import KubeArmorHostPolicy, Policy, PolicyError, PolicyFile, 
 
 __all__ = ["Place", "find_policy", "folder_of", "policy_text", "texts"]
 
-_NO_MANIFEST = '{\n "//": "+argocd:skip-file-rendering",'
-"""Argo CD takes every JSON file of a plain folder for a manifest, unless it says this
+_SKIP = "+argocd:skip-file-rendering"
+"""Argo CD takes every YAML and JSON file of a plain folder for a manifest, unless it says this
 (https://argo-cd.readthedocs.io/en/stable/user-guide/directory/)."""
 _NAMESPACE = re.compile(rb"^kind:\s*[\"']?Namespace\b", re.MULTILINE)
 
@@ -187,11 +187,13 @@ def texts(
     namespace = next((p for p, t in there.items() if _NAMESPACE.search(t.encode())), None)
     if made is not None:
         evidence = to_json(made.learned, made.policy.name, made.evidence.recordings)
-        files[place.file(".evidence.json")] = evidence.replace("{", _NO_MANIFEST, 1)
+        files[place.file(".evidence.json")] = evidence.replace("{", f'{{\n "//": "{_SKIP}",', 1)
         if not is_host:
             patch = posture_patch(made, posture)
             files[place.file(".posture.yaml")] = (
-                patch if layout == "plain" else _whole(patch, review.policies[0].metadata.namespace or "default")
+                f"# {_SKIP}: a patch, and no object\n{patch}"
+                if layout == "plain"
+                else _whole(patch, review.policies[0].metadata.namespace or "default")
             )
     if "md" in pages:
         files[place.file(".review.md")] = as_markdown([review])
