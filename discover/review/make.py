@@ -34,7 +34,7 @@ from models.simulate import Simulation
 if TYPE_CHECKING:
     import pandas as pd
 
-    from discover.review.pictures import Picture
+    from discover.review.showing import Picture
 
 __all__ = ["Review", "known_rules", "open_review", "open_reviews", "request_with"]
 

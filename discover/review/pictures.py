@@ -15,13 +15,14 @@ import pandas as pd
 
 from discover.errors import UsageError
 from discover.review.files import MARKS, FileNode
+from discover.review.showing import Picture
 from discover.text import printable
 from models.behaviour import Phase
 
 if TYPE_CHECKING:
     from discover.review.make import Review
 
-__all__ = ["COLOURS", "NAMES", "WIDTH", "Picture", "picture"]
+__all__ = ["COLOURS", "NAMES", "picture"]
 
 COLOURS = {
     "observed": "#0072B2",
@@ -33,68 +34,11 @@ COLOURS = {
 SENSITIVE = "#A8200D"
 """Of the dot in a folder with sensitive files."""
 _CLASSES = {"exec": "#D55E00", "file": "#0072B2", "socket": "#009E73", "capability": "#CC79A7"}
-WIDTH = 720
-_LIVE = "application/vnd.vegalite.v5+json"
-_DARK_ON_WHITE = {
-    "axis": {
-        "labelColor": "#222",
-        "titleColor": "#444",
-        "gridColor": "#ddd",
-        "domainColor": "#888",
-        "tickColor": "#888",
-    },
-    "legend": {"labelColor": "#222", "titleColor": "#444"},
-    "style": {"guide-label": {"fill": "#222"}, "guide-title": {"fill": "#444"}},
-}
 _PHASES = alt.Axis(orient="top", labelAngle=0, labelPadding=14, labelExpr="split(datum.label, '-')")
 _BELOW = alt.Legend(orient="bottom", title=None)
 _MOST_PEERS = 40
 _MOST_UNITS = 60
 _DEEPEST = 5
-
-
-class Picture:
-    """One picture; `chart` is altair's.
-
-    In a notebook it is there twice, and needs no network: for JupyterLab, which has Vega of its own, as a picture that
-    tells more where it is pointed at; for pages and whatever else as SVG.
-    """
-
-    def __init__(self, chart: Any) -> None:
-        self.chart: alt.TopLevelMixin = chart
-
-    def to_dict(self) -> dict[str, Any]:
-        """The Vega-Lite specification, as wide as what holds it."""
-        spec: dict[str, Any] = self.chart.to_dict()
-        return spec
-
-    def to_svg(self, width: int = WIDTH) -> str:
-        """As SVG on white, `width` pixels wide."""
-        import vl_convert  # noqa: PLC0415 - heavy
-
-        svg: str = vl_convert.vegalite_to_svg(self._on_white(width))
-        return svg
-
-    def _on_white(self, width: int) -> dict[str, Any]:
-        spec: dict[str, Any] = _wide(self.to_dict(), width)
-        # room at the sides: here text is measured with another font than it is drawn with
-        spec["config"] = {**spec.get("config", {}), "background": "white", "autosize": "pad", "padding": 14}
-        return spec
-
-    def _repr_mimebundle_(self, **_more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        live = self._on_white(WIDTH)
-        # JupyterLab 4 has Vega-Lite 5, in which all of this means the same; its dark theme is for dark pages only
-        live["$schema"] = "https://vega.github.io/schema/vega-lite/v5.json"
-        live["config"] |= _DARK_ON_WHITE
-        # no menu: one of its entries would send the picture to a web site
-        return {_LIVE: live, "image/svg+xml": self.to_svg()}, {_LIVE: {"embed_options": {"actions": False}}}
-
-
-def _wide(spec: Any, width: int) -> Any:
-    """The specification with a width of its own: outside a page there is no container."""
-    if isinstance(spec, dict):
-        return {k: width if (k, v) == ("width", "container") else _wide(v, width) for k, v in spec.items()}
-    return [_wide(v, width) for v in spec] if isinstance(spec, list) else spec
 
 
 def picture(review: Review, name: str) -> Picture:

@@ -101,7 +101,7 @@ def test_a_container_that_runs_already(tmp_path: Path, boxes: Podman) -> None:
     more = discover(tmp_path, "ci", "--policy", "web.yaml", "--for", "5s", "--container", "web")
     assert more.returncode == 1, more.stdout + more.stderr
     assert added(more.stdout) == ["+ Allow file /tmp/b (readOnly)"]
-    assert "container/web under web" in more.stdout
+    assert "container/web (web) under web: 1 of " in more.stdout
 
 
 def _learned(place: Path, *command: object) -> Path:

@@ -286,6 +286,13 @@
     const article = document.querySelector(`[data-workload="${number}"]`);
     files(article, mine, rules(article, mine, number));
   }
+  // of several workloads, the sections are those of the one that is being read
+  const articles = [...document.querySelectorAll("article[data-workload]")];
+  if (articles.length > 1) for (const link of document.querySelectorAll("a[data-section]")) link.addEventListener("click", (event) => {
+    const here = articles.filter((a) => a.getBoundingClientRect().top < window.innerHeight / 2).pop() || articles[0];
+    event.preventDefault();
+    window.location.hash = `${link.dataset.section}-${here.dataset.workload}`;
+  });
   // a graph needs room: on a phone its table says the same
   if (window.matchMedia("(max-width: 40rem)").matches) for (const e of document.querySelectorAll("details[data-narrow]")) e.open = true;
   // paper has nothing to click: all rules, without their evidence

@@ -171,6 +171,42 @@ def test_the_difference_is_on_the_page(opened: Open, redis: Review, tmp_path: Pa
     assert it.page.locator("nav a", has_text="Difference").count() == 1
 
 
+def test_of_several_workloads_the_sections_are_those_of_the_one_in_view(
+    opened: Open, redis: Review, hostile: Path, hostile_policy: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.html"
+    second = next(open_reviews(open_dataset([hostile]), hostile_policy))
+    file.write_text(as_html([redis, second]), encoding="utf-8")
+    it = opened(file)
+    assert it.said == []
+    it.page.locator("nav.workloads a").nth(1).click()
+    it.page.locator(".bar nav a", has_text="Rules").dispatch_event("click")  # click() would scroll to the top first
+    assert it.page.evaluate("location.hash") == "#rules-1"
+    it.page.locator("nav.workloads a").nth(0).click()
+    it.page.locator(".bar nav a", has_text="Rules").dispatch_event("click")  # click() would scroll to the top first
+    assert it.page.evaluate("location.hash") == "#rules-0"
+
+
+def test_a_search_without_a_hit_says_so(opened: Open, redis_page: Path) -> None:
+    it = opened(redis_page)
+    it.page.fill("[data-filter=text]", "nothing is called that")
+    told(it.page.locator("[data-count]"), "^0 of ")
+    assert it.page.locator("[data-rules]").text_content() == "No rule fits."
+    it.page.fill("[data-files=text]", "nothing is called that")
+    told(it.page.locator("[data-files-count]"), "^0 ")
+    assert it.page.locator("[data-tree]").text_content() == "No file fits."
+
+
+def test_on_paper_it_is_light_and_whole(opened: Open, redis: Review, redis_page: Path) -> None:
+    it = opened(redis_page, color_scheme="dark")
+    it.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    it.page.emulate_media(media="print")
+    assert it.page.locator(".rule").count() == len(redis.rules)
+    assert it.page.evaluate("getComputedStyle(document.body).color") == "rgb(28, 30, 33)"
+    assert it.page.evaluate("getComputedStyle(document.querySelector('.chart svg text')).fill") == "rgb(28, 30, 33)"
+    assert not it.page.locator(".top").is_visible()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["nginx", "nginx-idle", "nginx-shell", "nodeweb", "postgres", "pyweb", "redis"])
 def test_every_dataset_has_a_page(opened: Open, tmp_path: Path, name: str) -> None:

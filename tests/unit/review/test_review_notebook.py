@@ -17,6 +17,7 @@ from discover.notebook import NOTEBOOK, execute, kernel_folder, prepared, requir
 ROOT = Path(__file__).parents[3]
 SMALL = ["nginx-idle"]  # and redis, with a decision
 THEIRS = "# ours\nversion: 1\nmustSee: # the drills\n  - {drill: stop, reason: saves, owner: a@b.org}  # weekly\n"
+LIVE = "application/vnd.vegalite.v5+json"
 LARGE = ["nginx", "nginx-shell", "nodeweb", "postgres", "pyweb"]
 
 
@@ -67,6 +68,10 @@ def test_a_threshold_changes_the_policy_and_a_decision_is_written(tmp_path: Path
     assert "/etc/passwd" in decided[-1].data["text/plain"]
     facts = outputs(notebook, 'review.table("facts")')[-1].data["text/html"]
     assert "Coverage" in facts
+    shown = [o for c in notebook.cells for o in c.get("outputs", ()) if o.output_type == "execute_result"]
+    live = [o.data[LIVE] for o in shown if LIVE in o.data]
+    assert len(live) == 7
+    assert "did" in json.dumps(live[1])  # what a process did, where it is pointed at
     assert "rules before" in outputs(notebook, "review.relearn(denial_weight")[0].text
 
 
