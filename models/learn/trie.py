@@ -176,7 +176,11 @@ def _count(root: Node) -> None:
     for node in order:
         order.extend(node.children.values())
     for node in reversed(order):
-        node.count()
+        if node.children or node.item is None:
+            node.count()
+        else:
+            # most are names of files, and say all themselves
+            node.units, node.uses, node.writes = node.item.units, 1, 1 if node.item.writes else 0
 
 
 def merged(name: str, nodes: Sequence[Node]) -> Node:

@@ -97,7 +97,9 @@ def _mapping(
         first = pad
         if isinstance(inner, str):
             lines.append(f"{head} {quote(inner)}")
-        elif isinstance(inner, Mapping) and inner:
+        elif inner is True:
+            lines.append(f"{head} true")
+        elif isinstance(inner, dict) and inner:
             lines.append(head)
             _mapping(inner, indent + 2, here, comments, lines, f"{pad}  ")
         elif isinstance(inner, list) and inner:
@@ -118,7 +120,7 @@ def _list(head: str, value: list[Any], indent: int, path: Path, comments: Commen
         here = (*path, index)
         if comments and (comment := comments.get(here)):
             _comment(comment, pad, lines)
-        if isinstance(item, Mapping) and item:
+        if isinstance(item, dict) and item:
             _mapping(item, indent + 2, here, below, lines, f"{pad}- ")
         else:
             lines.append(f"{pad}- {_scalar(item)}")
