@@ -29,9 +29,10 @@ def section(
         if any(whose == target for _, whose, _ in results):
             parts += [f"### `{target}`", _methods(results, target)]
     parts += [
-        "`nginx-shell` is one unit: nothing can be held out. `another load` holds out all units that went through\n"
-        "a kind of load; whatever names only it uses, nothing can foresee. *Readable* and *writable* are existing\n"
-        "files that the recorded units did not use so.",
+        "`nginx-shell` is one unit: nothing can be held out. Its start was not recorded, so the class of processes\n"
+        "stays open, which is what *executables admitted* counts there. `another load` holds out all units that\n"
+        "went through a kind of load; whatever names only it uses, nothing can foresee. *Readable* and *writable*\n"
+        "are existing files that the recorded units did not use so.",
         "### Against the baselines",
         comparison_table(compared),
         "A ratio of 1.000 against a peer that admits two or three files is against files that were written and never\n"
