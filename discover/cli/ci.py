@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +105,21 @@ def command(**given: Any) -> None:
         click.get_current_context().exit(1)
 
 
+@contextmanager
+def _said_apart() -> Iterator[None]:
+    """What the run prints goes to standard error: on standard output stands the comparison alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _record(given: dict[str, Any], output: Path) -> int:
     """Record the run; the command's exit status."""
-    import sys  # noqa: PLC0415
-
     from collectors.target import TargetSpec  # noqa: PLC0415 - heavy
     from discover.record import report  # noqa: PLC0415
     from discover.record.begin import record  # noqa: PLC0415
@@ -114,7 +129,7 @@ def _record(given: dict[str, Any], output: Path) -> int:
     spec = TargetSpec(command=given["argv"], container=given["container"], pid=given["pid"])
     # the file system is listed to price rules; here nobody merges one
     options = RecordOptions(spec, output, given["backend"], given["limit"], inventory=False, survive=False)
-    with Panel(quiet=not sys.stderr.isatty(), limit=given["limit"]) as panel:
+    with _said_apart(), Panel(quiet=not sys.stderr.isatty(), limit=given["limit"]) as panel:
         outcome = record(options, panel.show)
     for line in report.lines(outcome):
         if not line.startswith(("next", "not drilled")):  # what follows a run is its comparison
