@@ -84,7 +84,7 @@ def file_rules(
             )
         choices = fewer
     teller = _Teller(units)
-    secret = frozenset(sensitive.among([c.value for c in choices if c.match == "path"]))
+    secret = frozenset(sensitive.among([i.path for c in choices for i in c.items]))
     rules, warnings, forbidden = [], [], []
     for choice in choices:
         sources: tuple[str, ...] = ()
@@ -210,6 +210,8 @@ def _rule(
     note, admits = choice.note, _NOTHING
     if choice.match != "path":
         admits = stock.admission(_KINDS[choice.match], choice.value)
+        if not secret.isdisjoint([i.path for i in choice.items]):
+            note = f"{note}; sensitive, and it was used".removeprefix("; ")
     elif choice.value in secret:
         note = "sensitive; it was used"
     why = Why.LIMITS if choice.limits else choice.why

@@ -289,7 +289,7 @@ def _shape(values: Sequence[str]) -> tuple[str, str] | None:
             return "[0-9]" * min(lengths) + ("" if fixed else "*"), "time"
         if fixed and size > 1 and any(v.startswith("0") for v in values):
             # a count of whole words padded with zeros is hexadecimal: PostgreSQL's …0009 is followed by …000A
-            letters = "[0-9A-Fa-f]" if size >= 16 and size % 8 == 0 else "[0-9]"
+            letters = "[0-9A-Fa-f]" if size % 8 == 0 else "[0-9]"
             return _repeat(letters, size), "counter"
         # four digits today are five tomorrow: pids and object numbers grow
         return "[0-9]*", "number"

@@ -206,3 +206,12 @@ def test_hostile_names_are_held_and_hold_nothing_else(name: str) -> None:
 def test_no_units_and_no_rows(target: Target) -> None:
     learned = made([row("a", **{"class": "file"}, op="mmap-exec", path="/usr/lib/x.so", object="file")], target)
     assert not [r for r in learned.rules if r.section == "file"]
+
+
+def test_a_slot_over_sensitive_files_says_so() -> None:
+    rows = [opened(u, f"/proc/{n}/{leaf}") for u, n in (("a", 7), ("b", 8), ("c", 9)) for leaf in ("maps", "status")]
+    notes = {r.rule.pattern: r.evidence.note for r in made(rows).rules if getattr(r.rule, "pattern", None)}
+    assert notes == {
+        "/proc/[0-9]*/maps": "slot: pid; sensitive, and it was used",
+        "/proc/[0-9]*/status": "slot: pid",
+    }

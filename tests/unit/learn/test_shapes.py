@@ -284,3 +284,9 @@ def test_linear_in_the_names() -> None:
     groups, left = cluster([f"{n:032x}" for n in range(20_000)] + [f"w{n}x" for n in range(20_000)])
     assert sum(len(g.names) for g in groups) + len(left) == 40_000
     assert len(groups) < 20
+
+
+def test_a_padded_word_of_eight_digits_counts_in_hexadecimal() -> None:
+    """Three examples without a letter are no proof of a decimal count: ten are followed by A."""
+    (group,), left = cluster(["00000001", "00000002", "00000104"])
+    assert (group.pattern, group.kind, left) == ("[0-9A-Fa-f]" * 8, "counter", [])
