@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from discover.cli.enforce_learn import learn
 from discover.errors import UsageError
 
 __all__ = ["command"]
@@ -17,12 +18,17 @@ __all__ = ["command"]
 _HELP = """Put policies in force on a workload: Audit first, then Block.
 
 The target is a command to start (after --), or one of --pid, --cgroup, --unit, --container, --pod. What a policy does
-not allow is told, one JSON line a kind of decision, and denied in Block. Programs stay in the kernel when this process
-is killed; `discover enforce stop` takes them away.
+not allow is told, one JSON line a kind of decision, and denied in Block. What was put in force stays so when this
+process is killed; `discover enforce stop` takes it away.
+
+With --backend apparmor the target is a command, or none: a profile for containers that are started later. With
+--backend kubearmor it is what the policies select.
 
 \b
 Examples:
   discover enforce policy.yaml --mode audit --container web
+  discover enforce policy.yaml --backend apparmor -- nginx -g 'daemon off;'
+  discover enforce policies/web.yaml --backend kubearmor -n shop --dry-run
   discover enforce status
   discover enforce promote web --dataset recordings/web --confirm-within 60s
   discover enforce promote web --confirm
@@ -56,6 +62,9 @@ def command() -> None:
     """See `_HELP`."""
 
 
+command.add_command(learn)
+
+
 _accepting = (
     click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Recordings that say how much was seen."),
     click.option("--accept-incomplete", is_flag=True, help="Block although too little was seen."),
@@ -77,7 +86,9 @@ def _gated(function: Any) -> Any:
 @click.option(
     "--mode", type=click.Choice(["audit", "block"]), default="audit", show_default=True, help="Tell, or deny as well."
 )
-@click.option("--backend", type=click.Choice(["auto", "bpf-lsm"]), default="auto", help="Which enforcer.")
+@click.option(
+    "--backend", type=click.Choice(["auto", "bpf-lsm", "apparmor", "kubearmor"]), default="auto", help="Which enforcer."
+)
 @click.option("--name", help="What it is called from now on; default the first policy's file name.")
 @click.option("--posture", type=click.Choice(["audit", "block"]), default="block", help="Of what no rule lists.")
 @click.option("--pid", type=int, help="A process and its descendants.")
@@ -86,6 +97,22 @@ def _gated(function: Any) -> Any:
 @click.option("--container", help="A running container by name or id.")
 @click.option("--pod", help="A Kubernetes pod on this node.")
 @click.option("-n", "--namespace", help="The pod's namespace.")
+@click.option("--dry-run", is_flag=True, help="KubeArmor: show what would be applied.")
+@click.option("--accept", multiple=True, metavar="KIND/NAME", help="KubeArmor: a workload that Block may reach.")
+@click.option(
+    "--on-new-image",
+    type=click.Choice(["keep", "audit", "refuse"]),
+    default="keep",
+    show_default=True,
+    help="Where the container's image is none that --dataset was recorded with: Block and an alert, Audit, or neither.",
+)
+@click.option(
+    "--alerts-to",
+    type=click.Choice(["stdout", "file", "syslog", "journald"]),
+    default="stdout",
+    show_default=True,
+    help="Beside the file in which `discover enforce logs` finds them.",
+)
 @click.option("--detach", is_flag=True, help="Return at once; the kernel goes on.")
 @_gated
 def start(words: tuple[str, ...], mode: str, name: str | None, posture: Any, detach: bool, **given: Any) -> None:
@@ -98,26 +125,50 @@ def start(words: tuple[str, ...], mode: str, name: str | None, posture: Any, det
     """  # noqa: D301 - click's own mark
     from collectors.target import TargetSpec  # noqa: PLC0415 - heavy
     from discover.enforce.session import Options, enforce  # noqa: PLC0415
+    from discover.enforce.sinks import sink_of  # noqa: PLC0415
     from models.policy import Posture  # noqa: PLC0415
 
     files, argv = _split(words)
     chosen = [n for n in ("pid", "cgroup", "unit", "container", "pod") if given[n] is not None]
+    if given["backend"] == "auto":
+        given["backend"] = _chosen()
+    tell = sink_of(given["alerts_to"])
+    if given["backend"] in ("apparmor", "kubearmor"):
+        from discover.cli.enforce_others import put_in_force  # noqa: PLC0415
+
+        more = {"name": name or files[0].stem, "posture": Posture.all(posture), "detach": detach, "tell": tell}
+        sys.exit(put_in_force(files, argv, chosen, block=mode == "block", given=given | more))
     if bool(argv) + len(chosen) != 1:
         raise UsageError("one target is needed", "discover enforce policy.yaml --container web")
     spec = TargetSpec(command=argv, **{n: given[n] for n in (*chosen, "namespace")})
+    name, dataset, block = name or files[0].stem, _dataset(given["dataset"]), mode == "block"
+    if dataset is not None and (spec.container or spec.pod):
+        from collectors.target import resolve  # noqa: PLC0415
+        from discover.enforce.drift import meet  # noqa: PLC0415
+
+        block = meet(resolve(spec), dataset, given["on_new_image"], name, tell) and block
     options = Options(
         files=files,
         spec=spec,
-        name=name or files[0].stem,
-        block=tuple(_CLASSES) if mode == "block" else (),
+        name=name,
+        block=tuple(_CLASSES) if block else (),
         posture=Posture.all(posture),
-        dataset=_dataset(given["dataset"]),
+        dataset=dataset,
         confirm_within=given["confirm_within"],
         accept_incomplete=given["accept_incomplete"],
         accept_violations=given["accept_violations"],
         detach=detach,
     )
-    sys.exit(enforce(options, lambda alert: click.echo(json.dumps(alert))))
+    sys.exit(enforce(options, tell))
+
+
+def _chosen() -> str:
+    from discover.enforce.choice import choose  # noqa: PLC0415 - heavy
+    from discover.text import printable  # noqa: PLC0415
+
+    choice = choose()
+    click.echo(f"back end: {choice.backend} ({printable(choice.why)})", err=True)
+    return choice.backend
 
 
 def _split(words: tuple[str, ...]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
@@ -150,10 +201,11 @@ def status(as_json: bool) -> None:
       discover enforce status
       discover enforce status --json
     """  # noqa: D301 - click's own mark
+    from discover.enforce import others  # noqa: PLC0415
     from discover.enforce.session import status as found  # noqa: PLC0415 - heavy
     from discover.text import printable  # noqa: PLC0415
 
-    sets = found()
+    sets = found() + others.status()
     for one in sets:
         if as_json:
             click.echo(json.dumps(one))
@@ -167,15 +219,22 @@ def status(as_json: bool) -> None:
             for c in _CLASSES
             if one["denied"][c] or one["audited"][c]
         )
-        click.echo(f"{one['name']}: {mode}; {printable(one['target'])}; {one['processes']} processes")
+        click.echo(f"{one['name']}: {mode}; {printable(one['target'])}{_processes(one)}")
         click.echo(f"  {counts or 'no violation'}")
+        for line in one.get("said", ()):
+            click.echo(f"  {printable(line)}")
     if not sets and not as_json:
         click.echo("nothing is enforced here")
+
+
+def _processes(one: dict[str, Any]) -> str:
+    return "" if one["processes"] is None else f"; {one['processes']} processes"
 
 
 @command.command("promote")
 @click.argument("name")
 @click.option("--class", "classes", multiple=True, type=click.Choice(_CLASSES), help="Only these; repeatable.")
+@click.option("--accept", multiple=True, metavar="KIND/NAME", help="KubeArmor: a workload that Block may reach.")
 @click.option("--confirm", is_flag=True, help="Keep the Block that had a time to be confirmed in.")
 @_gated
 def promote(name: str, classes: tuple[str, ...], confirm: bool, dataset: Path | None, **given: Any) -> None:
@@ -186,7 +245,16 @@ def promote(name: str, classes: tuple[str, ...], confirm: bool, dataset: Path | 
       discover enforce promote web --class process --dataset recordings/web --confirm-within 60s
       discover enforce promote web --confirm
     """  # noqa: D301 - click's own mark
-    from discover.enforce.session import promote as promoted  # noqa: PLC0415 - heavy
+    from discover.enforce import others  # noqa: PLC0415 - heavy
+
+    if other := others.owner(name):
+        from discover.cli.enforce_others import promote_at  # noqa: PLC0415
+
+        blocked = promote_at(other, name, classes or _CLASSES, confirm=confirm, given=given | {"dataset": dataset})
+        click.echo(f"{name}: Block ({', '.join(blocked)})")
+        return
+    given.pop("accept")
+    from discover.enforce.session import promote as promoted  # noqa: PLC0415
 
     now = promoted(name, classes or _CLASSES, confirm=confirm, dataset=_dataset(dataset), **given)
     click.echo(f"{now.name}: Block ({', '.join(now.block)})")
@@ -201,9 +269,11 @@ def stop(name: str) -> None:
     Examples:
       discover enforce stop web
     """  # noqa: D301 - click's own mark
-    from discover.enforce.session import stop as stopped  # noqa: PLC0415 - heavy
+    from discover.enforce import others  # noqa: PLC0415 - heavy
+    from discover.enforce.session import stop as stopped  # noqa: PLC0415
 
-    stopped(name)
+    other = others.owner(name)
+    (other.stop if other else stopped)(name)
 
 
 @command.command("break-glass")
@@ -214,9 +284,10 @@ def break_glass() -> None:
     Examples:
       discover enforce break-glass
     """  # noqa: D301 - click's own mark
-    from discover.enforce.session import break_glass as broken  # noqa: PLC0415 - heavy
+    from discover.enforce import others  # noqa: PLC0415 - heavy
+    from discover.enforce.session import break_glass as broken  # noqa: PLC0415
 
-    click.echo(f"{broken()} policy sets are in Audit")
+    click.echo(f"{others.break_glass(broken)} policy sets are in Audit")
 
 
 @command.command("logs")

@@ -5,16 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from discover.check import check
 from discover.errors import UsageError
 from enforcer.bpf_lsm.domains import Totals
-from enforcer.store import Enforced
 from models.checks import Severity
 from models.dataset import Dataset
 from models.policy import Target
 
-__all__ = ["audited", "checked"]
+__all__ = ["Audited", "audited", "checked"]
+
+
+class Audited(Protocol):
+    """What a back end keeps about a policy set."""
+
+    @property
+    def name(self) -> str:
+        """What the set is called."""
+        ...  # pragma: no cover
+
+    @property
+    def audited_since(self) -> float:
+        """Unix time since which it has been in Audit; 0 where it is in Block."""
+        ...  # pragma: no cover
 
 
 def checked(files: Sequence[Path], dataset: Dataset | None, *, accept_incomplete: bool) -> None:
@@ -35,7 +49,7 @@ def checked(files: Sequence[Path], dataset: Dataset | None, *, accept_incomplete
         )
 
 
-def audited(enforced: Enforced | None, totals: Totals | None, classes: Sequence[str], *, accept: bool) -> None:
+def audited(enforced: Audited | None, totals: Totals | None, classes: Sequence[str], *, accept: bool) -> None:
     """Hold what is to be denied against the Audit that went before. Raises `UsageError`."""
     if accept:
         return

@@ -104,10 +104,12 @@ class Agent:
     path: str
     uid: int
     tty: bool
+    by: tuple[str, ...] = ()
+    """What starts it."""
 
     def __post_init__(self) -> None:
         self._master, slave = pty.openpty() if self.tty else (-1, -1)
-        command = [self.path, str(self.uid)]
+        command = [*self.by, self.path, str(self.uid)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
