@@ -50,6 +50,10 @@ _ID = re.compile(
 """A name in a path that looks like an id."""
 _NO_FILE_RULE = [str(Op.MMAP_EXEC), str(Op.MPROTECT_EXEC), str(Op.SETXATTR)]
 """Operations on files that no rule judges."""
+_INSIDE = ["proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "overlay", "fuse.fuse-overlayfs"]
+"""File systems of a container itself; its volumes the runtime does not open."""
+_BUILT = "/[0-9a-f]{64}(/|$)"
+"""A container's id in a path of the host's."""
 _SPRAYED = 500
 """New names that one unit writes in a protected directory before that is worth a warning."""
 _NOT_FROM_ITS_START = (
@@ -85,13 +89,13 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     sensitive = Sensitive((*options.sensitive, *(p for p in options.refuse if p.startswith("/"))))
     leave_out = _phases_left_out(evidence, options)
     units = list(evidence.units)
-    items, seen = _parts(evidence.distinct(leave_out), options)
+    items, seen = _parts(_inside(evidence.distinct(leave_out)), options)
     odd = oddities(seen, items, units, sensitive)
     apart = [] if options.keep_outliers else outliers(odd, units)
     if apart:
         named = {o.unit for o in apart}
         units = [u for u in units if u not in named]
-        items, seen = _parts(evidence.distinct(leave_out, units), options)
+        items, seen = _parts(_inside(evidence.distinct(leave_out, units)), options)
         odd = oddities(seen, items, units, sensitive)
     warnings = [_set_apart(o) for o in apart] + rarities(odd, units)
     started = evidence.is_host or Phase.START_UP in evidence.phases()
@@ -174,6 +178,23 @@ def _phases_left_out(evidence: Evidence, options: Options) -> tuple[str, ...]:
     return tuple(map(str, out))
 
 
+def _inside(rows: pa.Table) -> pa.Table:
+    """Without what the container runtime does before it is inside the container, where nothing judges it.
+
+    The recorder sees it by the cgroup: the runtime executing itself, its state directory, the root it builds under a
+    host's path. Inside there are /proc, /sys, devices and the image.
+    """
+    text = {n: rows[n].cast(pa.string()) for n in ("phase", "class", "fs", "path")}
+    runtime = pc.equal(text["phase"], str(Phase.RUNTIME_INIT))
+    there = pc.or_(pc.is_in(text["fs"], pa.array(_INSIDE)), pc.starts_with(text["path"], "/dev/"))
+    outside = pc.or_(
+        pc.invert(pc.fill_null(there, False)), pc.fill_null(pc.match_substring_regex(text["path"], _BUILT), False)
+    )
+    named = pc.and_(pc.equal(text["class"], str(Class.FILE)), outside)
+    out = pc.and_(runtime, pc.or_(named, pc.equal(text["class"], str(Class.EXEC))))
+    return rows.filter(pc.invert(out))
+
+
 def _refused(name: str, patterns: Sequence[str]) -> bool:
     return bool(name) and any(compile_pattern(p).fullmatch(name) for p in patterns)
 
@@ -213,7 +234,7 @@ def _name_executables(items: dict[str, Item], seen: Iterable[Seen], units: Seque
     bit = {name: 1 << place for place, name in enumerate(units)}
     for one in seen:
         path = one.access.path
-        if one.access.op is Op.EXEC and path.startswith("/") and path not in items:
+        if one.access.op is Op.EXEC and len(path) > 1 and path.startswith("/") and path not in items:
             item = items[path] = Item(path, owned=False)
             item.reads = sum(bit[u] for u in one.units)
             item.count, item.accesses = one.count, 1

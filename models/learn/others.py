@@ -99,7 +99,7 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
         access = one.access
         if access.op is not Op.EXEC:
             continue
-        if not access.path.startswith("/"):
+        if not _has_name(access.path):
             memory.add(access.source)
             continue
         gathered[access.path].add(one, access.parent)
@@ -107,7 +107,10 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
             gathered[one.script].add(one, access.parent)
             scripts[one.script].add(access.path)
     rules = []
-    warnings = [f"{source} executes a file without a name (memfd): no rule can list it" for source in sorted(memory)]
+    warnings = [
+        f"{source} executes a file without a name (memfd, detached mount): no rule can list it"
+        for source in sorted(memory)
+    ]
     for path in sorted(gathered):
         found = gathered[path]
         name = path.rpartition("/")[2]
@@ -148,7 +151,12 @@ def _host_origins(sources: Iterable[str], what: str) -> tuple[tuple[Source, ...]
 
 
 def _nameable(source: str) -> bool:
-    return len(source) > 1 and source.startswith("/") and _is_path(source)
+    return _has_name(source) and _is_path(source)
+
+
+def _has_name(path: str) -> bool:
+    """Whether what was executed has one: not a memfd, nor the root of a detached mount, as runc makes of itself."""
+    return len(path) > 1 and path.startswith("/")
 
 
 def _is_path(path: str) -> bool:
