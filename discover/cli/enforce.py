@@ -220,7 +220,8 @@ def status(as_json: bool) -> None:
             if one["denied"][c] or one["audited"][c]
         )
         click.echo(f"{one['name']}: {mode}; {printable(one['target'])}{_processes(one)}")
-        click.echo(f"  {counts or 'no violation'}")
+        if one["processes"] is not None:  # KubeArmor counts for itself
+            click.echo(f"  {counts or 'no violation'}")
         for line in one.get("said", ()):
             click.echo(f"  {printable(line)}")
     if not sets and not as_json:

@@ -81,8 +81,17 @@ def _facets(rule: Rule) -> frozenset[Facet]:
     return everything(rule.section) - permitted
 
 
-def settle(found: Sequence[Item], *, closed: bool, overlapping: Callable[[Rule, Rule], bool]) -> Settled:
-    """Decide which denies are needed. `closed`: what is not listed is denied."""
+def settle(
+    found: Sequence[Item],
+    *,
+    closed: bool,
+    overlapping: Callable[[Rule, Rule], bool],
+    opened: Callable[[Rule], bool] = lambda _rule: False,
+) -> Settled:
+    """Decide which denies are needed. `closed`: what is not listed is denied.
+
+    `opened`: whether something that a Block rule is about is allowed for another reason than the rules of this class.
+    """
     listing = [i for i in found if i.lists]
     denies: list[Deny] = []
     refused: list[tuple[Rule, str]] = []
@@ -118,7 +127,7 @@ def settle(found: Sequence[Item], *, closed: bool, overlapping: Callable[[Rule, 
 
     for item in found:
         if not item.lists:
-            if not closed or permitting(item, item.facets, wider=True):
+            if not closed or opened(item.rule) or permitting(item, item.facets, wider=True):
                 deny(item, item.facets)
             continue
         if not closed:

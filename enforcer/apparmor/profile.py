@@ -134,10 +134,22 @@ class _Translator:
         if self.block and not self._denies(section):
             held = []
         overlapping = _same_objects if section in ("network", "capabilities") else overlap
-        settled = settle(items(held, source), closed=self._closed(section), overlapping=overlapping)
+        settled = settle(
+            items(held, source),
+            closed=self._closed(section),
+            overlapping=overlapping,
+            opened=self._executed if section == "file" else lambda _rule: False,
+        )
         for rule, why in settled.refused:
             self._refuse(rule, why)
         return settled
+
+    def _executed(self, rule: Rule) -> bool:
+        """Whether what a file rule is about may be executed: then it may be mapped, and read."""
+        if not self._closed("process"):
+            return True
+        listed = [r for r in self.rules if r.section == "process" and r.action is not Action.BLOCK]
+        return any(overlap(rule, one) for one in listed)
 
     def _profile(self, source: str) -> Profile:
         flags = ["attach_disconnected", "mediate_deleted", *(() if self.block else ("complain",))]

@@ -52,7 +52,7 @@ _NO_FILE_RULE = [str(Op.MMAP_EXEC), str(Op.MPROTECT_EXEC), str(Op.SETXATTR)]
 """Operations on files that no rule judges."""
 _INSIDE = ["proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "overlay", "fuse.fuse-overlayfs"]
 """File systems of a container itself; its volumes the runtime does not open."""
-_BUILT = "/[0-9a-f]{64}(/|$)"
+_BUILT = re.compile(r"/[0-9a-f]{64}(/|\Z)")
 """A container's id in a path of the host's."""
 _SPRAYED = 500
 """New names that one unit writes in a protected directory before that is worth a warning."""
@@ -178,21 +178,20 @@ def _phases_left_out(evidence: Evidence, options: Options) -> tuple[str, ...]:
     return tuple(map(str, out))
 
 
-def _inside(rows: pa.Table) -> pa.Table:
+def _inside(rows: Distinct) -> Distinct:
     """Without what the container runtime does before it is inside the container, where nothing judges it.
 
     The recorder sees it by the cgroup: the runtime executing itself, its state directory, the root it builds under a
     host's path. Inside there are /proc, /sys, devices and the image.
     """
-    text = {n: rows[n].cast(pa.string()) for n in ("phase", "class", "fs", "path")}
-    runtime = pc.equal(text["phase"], str(Phase.RUNTIME_INIT))
-    there = pc.or_(pc.is_in(text["fs"], pa.array(_INSIDE)), pc.starts_with(text["path"], "/dev/"))
-    outside = pc.or_(
-        pc.invert(pc.fill_null(there, False)), pc.fill_null(pc.match_substring_regex(text["path"], _BUILT), False)
-    )
-    named = pc.and_(pc.equal(text["class"], str(Class.FILE)), outside)
-    out = pc.and_(runtime, pc.or_(named, pc.equal(text["class"], str(Class.EXEC))))
-    return rows.filter(pc.invert(out))
+    kinds, places = rows.columns["class"], rows.columns["fs"].where(*_INSIDE)
+    runtime = rows.columns["phase"].where(str(Phase.RUNTIME_INIT))
+    out = runtime & kinds.where(str(Class.EXEC))
+    numbers = (runtime & kinds.where(str(Class.FILE))).nonzero()[0]
+    for number, path in zip(numbers, rows.columns["path"].taken(numbers).column(), strict=True):
+        inside = places[number] or (path or "").startswith("/dev/")
+        out[number] = not inside or _BUILT.search(path or "") is not None
+    return rows.taken(~out) if out.any() else rows
 
 
 def _refused(name: str, patterns: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,19 @@ from enforcer.apparmor import Profiles, profiles
 from enforcer.apparmor.alerts import told
 from enforcer.apparmor.loading import label, load, loaded, remove
 from enforcer.apparmor.log import Log
+from enforcer.apparmor.order import overlap
 from enforcer.errors import PolicyRefused
-from models.policy import Dialect, Op, Policy, Posture, Verdict, compile, dump_policies  # noqa: A004
+from models.policy import (
+    Action,
+    Dialect,
+    Op,
+    Policy,
+    Posture,
+    Verdict,
+    compile,  # noqa: A004
+    dump_policies,
+    rules,
+)
 
 HERE = Path(__file__).parent
 SECONDS = float(os.environ.get("DISCOVER_ORACLE_SECONDS", "60"))
@@ -84,8 +96,12 @@ def open_profiles(made: Profiles) -> str:
 
 
 def judged_alike(deed: Deed, written: list[Policy]) -> bool:
-    """Whether AppArmor is asked the same question; what it is asked otherwise is in docs/enforcer.md."""
+    """Whether AppArmor is asked the same question; what it is asked otherwise is in docs/enforcer-back-ends.md."""
     access = deed.access
+    if access.op is Op.OPEN and access.read and not (access.write or access.create):
+        listing = [r for p in written for r in rules(p) if r.section == "process" and r.action is not Action.BLOCK]
+        if any(overlap(r, replace(r, match="path", value=access.path)) for r in listing):
+            return False  # what may be executed may be read
     if access.op in (Op.SOCKET, Op.CONNECT, Op.BIND, Op.LISTEN, Op.ACCEPT):
         return access.protocol in (0, 6, 17) and access.type in (1, 2)
     return access.op is not Op.LINK or not any(p.spec.process for p in written)
@@ -108,7 +124,7 @@ def test_the_kernel_decides_as_the_decision_function(world: World) -> None:
         assert label(agent.process.pid) == made.of(path)
         load(made.text)
         sets += 1
-        under = f"{agent} {posture}\n{dump_policies(written)}{made.text}"
+        under = f"{agent} {posture}\n{written}\n{made.text}"
         try:
             with Log() as log:
                 denials = 0
