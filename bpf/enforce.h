@@ -15,7 +15,8 @@
 #define POLICIES 512
 #define BLOCK_WORDS 4096 /* enforcer/compile/layout.py */
 #define PATH_ROOM 4096
-#define SCRATCHES 4 /* for each processor: a judgement may be preempted by another */
+#define SCRATCHES 4	/* for each processor: a judgement may be preempted by another */
+#define CGROUP_NAME 128 /* crio-, cri-containerd-, libpod- and 64 digits, .scope */
 #define PATH_TOLD 1024
 #define NAME_TOLD 512
 
@@ -74,16 +75,37 @@ enum enforce_op {
 	ENFORCE_CAPABLE,
 };
 
+enum failure { /* why Block ended before its deadline */
+	       FAILED_NOT,
+	       FAILED_DENIALS,
+	       FAILED_CRASH,
+	       FAILED_PROBE,
+};
+
 enum task_state {
 	TASK_ENTERING, /* the runtime's, until it executes a file of the container's own mounts */
 	TASK_JUDGED,
 };
 
-/* One set of policies, and whom it covers. `policy` is written whole: slot in `policies` below, generation above. */
+/*
+ * One set of policies, and whom it covers. `policy` is written whole: slot in `policies` below, generation above;
+ * `starting` is the one in its place until an instance of the workload is ready, 0: there is none.
+ *
+ * Until a Block is confirmed (`deadline`), the first crash and the `most_denials`th denial end it.
+ */
 struct domain {
 	__u64 policy;
-	__u64 deadline; /* CLOCK_BOOTTIME, ns; past it Block is Audit. 0: none */
-	__u32 block;	/* bit for each class: deny; else only tell */
+	__u64 starting;
+	__u64 ready_after;  /* ns after an instance's first executable; 0: it gets ready otherwise */
+	__u64 deadline;	    /* CLOCK_BOOTTIME, ns; past it Block is Audit. 0: none */
+	__u64 most_denials; /* 0: any number */
+	__u64 denials;	    /* since Block began */
+	__u32 ready_on_listen;
+	__u32 failed;	   /* enum failure: Block is Audit */
+	__u32 failed_pid;  /* who crashed */
+	__u32 failed_code; /* as wait() tells it */
+	char failed_comm[16];
+	__u32 block; /* bit for each class: deny; else only tell */
 	__u32 own_mounts;
 	__u64 denied[CLASSES];
 	__u64 audited[CLASSES];
@@ -97,6 +119,30 @@ struct covered {
 	__u32 source; /* number of its executable among the policy's sources, valid for `policy` */
 	__u32 mount_namespace;
 	__u64 policy;
+	__u64 home; /* its instance's cgroup */
+};
+
+/* A cgroup that a domain covers. `holds`: each cgroup right below it is an instance of its own, as below a pod's. */
+struct root {
+	__u32 domain;
+	__u32 holds;
+};
+
+/* One run of a workload, from its first executable on: a container, a unit; home 0 is a process tree. */
+struct instance_key {
+	__u64 home;
+	__u32 domain;
+	__u32 spare;
+};
+
+struct instance {
+	__u64 since;  /* CLOCK_BOOTTIME, ns */
+	__u32 leader; /* its first process; 0: it has ended */
+	__u32 ready;
+};
+
+struct cgroup_name {
+	char name[CGROUP_NAME];
 };
 
 struct enforcer_state {
@@ -214,8 +260,24 @@ struct { /* cgroups that a domain covers, with all below them */
 	__uint(max_entries, 1 << 12);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, struct root);
 } roots SEC(".maps");
+
+struct { /* names that cgroups will have when a container is started again: covered before anybody is in them */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 10);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct cgroup_name);
+	__type(value, __u32);
+} awaited SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 12);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct instance_key);
+	__type(value, struct instance);
+} instances SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -251,6 +313,7 @@ struct enforce_vocabulary { /* so that the enums are in BTF */
 	enum reason reason;
 	enum enforce_op op;
 	enum task_state task_state;
+	enum failure failure;
 };
 const struct enforce_vocabulary *anchor_enforce_vocabulary __attribute__((unused));
 const struct alert *anchor_alert __attribute__((unused));

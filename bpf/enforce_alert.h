@@ -110,7 +110,7 @@ static __always_inline bool tell(struct alert_key *key, struct verdict *v, __u64
 
 static __always_inline bool denies(struct domain *d, __u32 policy_class)
 {
-	if (state.broken_glass || !(d->block & 1 << policy_class))
+	if (state.broken_glass || d->failed || !(d->block & 1 << policy_class))
 		return false;
 	return !d->deadline || bpf_ktime_get_boot_ns() < d->deadline;
 }
@@ -153,9 +153,12 @@ __noinline int conclude(__u64 what, __u64 policy, __u64 socket, __u32 scratch)
 	class &= CLASSES - 1; /* both have four members */
 	reason &= REASONS - 1;
 	v->denied = (v->outcome & 7) == KIND_BLOCK && denies(d, class);
-	if (v->denied)
+	if (v->denied) {
 		__sync_fetch_and_add(&d->denied[class], 1);
-	else
+		__sync_fetch_and_add(&d->denials, 1);
+		if (d->most_denials && d->denials >= d->most_denials)
+			fail(d, FAILED_DENIALS, bpf_get_current_pid_tgid() >> 32, 0);
+	} else
 		__sync_fetch_and_add(&d->audited[class], 1);
 	if (reason)
 		__sync_fetch_and_add(&d->reasons[reason], 1);

@@ -15,6 +15,8 @@
 #define FMODE_EXEC_FLAG 0x20 /* __FMODE_EXEC in f_flags: opened by an exec */
 #define MSG_FASTOPEN 0x20000000
 #define CAP_OPT_NOAUDIT 2
+#define AF_INET 2
+#define AF_INET6 10
 #define PROTOCOLS 6 /* enforcer/compile/tables.py: PROTOCOL_ORDER, TYPE_ORDER */
 #define SOCKET_TYPES 8
 #define CAPABILITY_SLOTS 64
@@ -138,13 +140,15 @@ int BPF_PROG(enforce_open, struct file *file)
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
 	bool created = mode & FMODE_CREATED;
+	struct covered *t = current_covered();
 	__u64 facts, flags = 0;
 	__u16 place;
 
-	if (!judged())
+	if (!t)
 		return 0;
 	place = walk_flags(dentry, mnt);
-	if (of_a_layer((struct file *)number_of(file), mode, place))
+	/* asked of whoever enters too: overlayfs' credentials are known then before the first judgement */
+	if (of_a_layer((struct file *)number_of(file), mode, place) || t->state != TASK_JUDGED)
 		return 0;
 	if (place & FLAG_ANONYMOUS)
 		return 0;
@@ -347,9 +351,17 @@ int BPF_PROG(enforce_bind, struct socket *socket)
 SEC("lsm/socket_listen")
 int BPF_PROG(enforce_listen, struct socket *socket)
 {
-	if (!denies_use(ENFORCE_LISTEN, socket))
+	struct covered *t = judged();
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (!t)
 		return 0;
-	return -EACCES;
+	if (denies_use(ENFORCE_LISTEN, socket))
+		return -EACCES;
+	if (family == AF_INET || family == AF_INET6)
+		note_listen(t);
+	return 0;
 }
 
 SEC("lsm/socket_accept")

@@ -76,16 +76,12 @@ __noinline __u64 policy_for(__u64 how)
 {
 	struct covered *t = current_covered();
 	__u32 process = (how >> 8 & 0xff) == CLASS_PROCESS;
-	struct domain *d;
 	void *policy;
 	__u64 word;
 
 	if (!t || (t->state == TASK_ENTERING && !(how >> 24 & JUDGE_ENTERING)))
 		return 0;
-	d = domain_at(t->domain);
-	if (!d)
-		return 0;
-	word = d->policy;
+	word = policy_now();
 	policy = policy_words(word);
 	if (!policy)
 		return 0;
@@ -137,7 +133,7 @@ static __always_inline bool judge_key(struct covered *t, __u32 op, __u32 policy_
 
 	if (!d)
 		return false;
-	word = d->policy;
+	word = policy_now();
 	policy = policy_words(word);
 	if (!policy)
 		return false;

@@ -44,15 +44,37 @@ __noinline __u32 domain_of_cgroup(__u64 of)
 	struct kernfs_node *node = (struct kernfs_node *)of;
 
 	for (int i = 0; i < CGROUP_DEPTH; i++) {
-		__u32 *domain;
+		struct root *root;
 		__u64 id;
 
 		if (!node)
 			return 0;
 		id = BPF_CORE_READ(node, id);
-		domain = bpf_map_lookup_elem(&roots, &id);
-		if (domain)
-			return *domain;
+		root = bpf_map_lookup_elem(&roots, &id);
+		if (root)
+			return root->domain;
+		node = node_above(node);
+	}
+	return 0;
+}
+
+/* The cgroup that tells a cgroup's instance from others; 0: the domain covers it by its processes alone. */
+__noinline __u64 home_of_cgroup(__u64 of)
+{
+	struct kernfs_node *node = (struct kernfs_node *)of;
+	__u64 below = 0;
+
+	for (int i = 0; i < CGROUP_DEPTH; i++) {
+		struct root *root;
+		__u64 id;
+
+		if (!node)
+			return 0;
+		id = BPF_CORE_READ(node, id);
+		root = bpf_map_lookup_elem(&roots, &id);
+		if (root)
+			return root->holds && below ? below : id;
+		below = id;
 		node = node_above(node);
 	}
 	return 0;
@@ -86,8 +108,61 @@ static __always_inline struct covered *current_covered(void)
 	if (!fresh.domain)
 		return 0;
 	fresh.mount_namespace = mount_namespace_of(task);
+	fresh.home = home_of_cgroup((__u64)node_of(task));
 	cover(tgid, &fresh);
 	return bpf_map_lookup_elem(&covered, &tgid);
+}
+
+/*
+ * The policy word by which a task is to be judged now. Of an instance that nobody knows, what enters is its first
+ * executable; any other ran before there was a policy.
+ */
+__noinline __u64 policy_now(void)
+{
+	struct covered *t = current_covered();
+	struct instance_key key = {};
+	struct instance *instance;
+	struct domain *d;
+
+	if (!t)
+		return 0;
+	d = domain_at(t->domain);
+	if (!d)
+		return 0;
+	if (!d->starting)
+		return d->policy;
+	key.domain = t->domain;
+	key.home = t->state == TASK_ENTERING ? home_of_cgroup((__u64)node_of((void *)bpf_get_current_task())) : t->home;
+	instance = bpf_map_lookup_elem(&instances, &key);
+	if (!instance || (!instance->leader && t->state == TASK_ENTERING))
+		return t->state == TASK_ENTERING ? d->starting : d->policy;
+	if (!instance->ready && d->ready_after && bpf_ktime_get_boot_ns() - instance->since >= d->ready_after)
+		instance->ready = 1;
+	return instance->ready ? d->policy : d->starting;
+}
+
+/* The instance of the task that runs listens: it is ready, where that is what was agreed. */
+static __always_inline void note_listen(struct covered *t)
+{
+	struct domain *d = domain_at(t->domain);
+	struct instance_key key = {.home = t->home, .domain = t->domain};
+	struct instance *instance;
+
+	if (!d || !d->starting || !d->ready_on_listen)
+		return;
+	instance = bpf_map_lookup_elem(&instances, &key);
+	if (instance)
+		instance->ready = 1;
+}
+
+static __always_inline void fail(struct domain *d, enum failure why, __u32 pid, __u32 code)
+{
+	if (d->failed || !d->block || !d->deadline || bpf_ktime_get_boot_ns() >= d->deadline)
+		return;
+	d->failed_pid = pid;
+	d->failed_code = code;
+	bpf_get_current_comm(d->failed_comm, sizeof(d->failed_comm));
+	d->failed = why;
 }
 
 /* Whether a file lies in the task's own mount namespace, and that is the container's. */

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from enforcer.compile import Tables, compile_tables
 from enforcer.errors import EnforceError
-from models.policy import Policy, Posture, dump_policies, load_policies
+from models.policy import Policy, Posture, Rule, after_start_up, dump_policies, load_policies
 
-__all__ = ["FOLDER", "Enforced", "forget", "read", "read_all", "write"]
+__all__ = ["FOLDER", "STARTING", "Enforced", "forget", "read", "read_all", "write"]
 
+STARTING = 1 << 31
+"""In a generation: of the policy that holds until an instance of the workload is ready."""
 FOLDER = Path("/run/discover/enforce")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -39,12 +41,24 @@ class Enforced:
     """Unix time since which nothing but Audit was in force; 0 while a class is in Block."""
     workload: dict[str, str] = field(default_factory=dict)
     """Fields of an alert that say whose it is: NamespaceName, PodName, ContainerName and their like."""
+    blocked_since: float = 0.0
+    """Unix time of the last promotion; 0 if there was none."""
+    first: int = 0
+    """The generation with which it began: what is older is of another policy set that had the domain."""
 
-    def tables(self) -> Tables:
-        """The policy compiled again: the same rules get the same numbers."""
+    def tables(self, *, starting: bool = False) -> Tables:
+        """The policy compiled again: the same rules get the same numbers. `starting`: as it is until it is ready."""
         file, network, capabilities = self.posture
         posture = Posture(file, network, capabilities)  # type: ignore[arg-type]
-        return compile_tables(load_policies(self.policies), posture)
+        policies = load_policies(self.policies)
+        later = None if starting else after_start_up(policies)
+        return compile_tables(later or policies, posture)
+
+    def rules(self, generation: int) -> tuple[Rule, ...]:
+        """The rules by which a policy of a generation decided; none if it was replaced since."""
+        if generation & ~STARTING != self.generation:
+            return ()
+        return self.tables(starting=bool(generation & STARTING)).rules
 
     @property
     def alerts(self) -> Path:

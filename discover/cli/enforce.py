@@ -72,6 +72,10 @@ _accepting = (
     click.option(
         "--confirm-within", callback=_duration, metavar="TIME", help="Back to Audit then, unless `promote --confirm`."
     ),
+    click.option(
+        "--most-denials", type=int, default=100, show_default=True, help="Back to Audit after so many, until confirmed."
+    ),
+    click.option("--probe", metavar="COMMAND", help="Back to Audit when it fails three times, until confirmed."),
 )
 
 
@@ -113,6 +117,15 @@ def _gated(function: Any) -> Any:
     show_default=True,
     help="Beside the file in which `discover enforce logs` finds them.",
 )
+@click.option("--holds-containers", is_flag=True, help="The cgroup is one in which a runtime makes containers.")
+@click.option(
+    "--ready",
+    multiple=True,
+    default=("listen",),
+    metavar="listen|told|TIME",
+    show_default=True,
+    help="When executables that are for the start alone fall away; repeatable.",
+)
 @click.option("--detach", is_flag=True, help="Return at once; the kernel goes on.")
 @_gated
 def start(words: tuple[str, ...], mode: str, name: str | None, posture: Any, detach: bool, **given: Any) -> None:
@@ -128,6 +141,7 @@ def start(words: tuple[str, ...], mode: str, name: str | None, posture: Any, det
     from discover.enforce.sinks import sink_of  # noqa: PLC0415
     from models.policy import Posture  # noqa: PLC0415
 
+    confirm_within = given["confirm_within"]
     files, argv = _split(words)
     chosen = [n for n in ("pid", "cgroup", "unit", "container", "pod") if given[n] is not None]
     if given["backend"] == "auto":
@@ -154,7 +168,11 @@ def start(words: tuple[str, ...], mode: str, name: str | None, posture: Any, det
         block=tuple(_CLASSES) if block else (),
         posture=Posture.all(posture),
         dataset=dataset,
-        confirm_within=given["confirm_within"],
+        confirm_within=confirm_within,
+        most_denials=given["most_denials"] if confirm_within is not None else 0,
+        probe=_probe(given["probe"], confirm_within, detach),
+        holds=given["holds_containers"],
+        ready=_readiness(given["ready"]),
         accept_incomplete=given["accept_incomplete"],
         accept_violations=given["accept_violations"],
         detach=detach,
@@ -169,6 +187,35 @@ def _chosen() -> str:
     choice = choose()
     click.echo(f"back end: {choice.backend} ({printable(choice.why)})", err=True)
     return choice.backend
+
+
+def _probe(command: str | None, confirm_within: float | None, detach: bool = False) -> Any:
+    if command is None:
+        return None
+    from discover.enforce.probe import Probe  # noqa: PLC0415 - heavy
+
+    if confirm_within is None or detach:
+        raise UsageError(
+            "a probe is for a Block that has to be confirmed, and somebody has to ask it",
+            "add --confirm-within 60s, and leave --detach out",
+        )
+    return Probe(command)
+
+
+def _readiness(words: tuple[str, ...]) -> Any:
+    from enforcer.bpf_lsm.domains import Readiness  # noqa: PLC0415 - heavy
+
+    times = [_time(word) for word in words if word not in ("listen", "told")]
+    return Readiness(on_listen="listen" in words, after=min(times, default=None))
+
+
+def _time(word: str) -> float:
+    from discover.record.options import duration  # noqa: PLC0415 - heavy
+
+    try:
+        return duration(word)
+    except ValueError as error:
+        raise UsageError(f"--ready {word}: {error}", "listen, told, or a time: --ready 30s") from None
 
 
 def _split(words: tuple[str, ...]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
@@ -188,7 +235,7 @@ def _dataset(path: Path | None) -> Any:
         return None
     from discover.inputs import sort_out  # noqa: PLC0415 - heavy
 
-    return sort_out([path]).dataset
+    return sort_out([path]).dataset()
 
 
 @command.command("status")
@@ -202,7 +249,7 @@ def status(as_json: bool) -> None:
       discover enforce status --json
     """  # noqa: D301 - click's own mark
     from discover.enforce import others  # noqa: PLC0415
-    from discover.enforce.session import status as found  # noqa: PLC0415 - heavy
+    from discover.enforce.control import status as found  # noqa: PLC0415 - heavy
     from discover.text import printable  # noqa: PLC0415
 
     sets = found() + others.status()
@@ -214,6 +261,8 @@ def status(as_json: bool) -> None:
         if one["confirm_within_s"] is not None:
             left = one["confirm_within_s"]
             mode += f", to be confirmed within {left:.0f} s" if left > 0 else ", not confirmed: Audit"
+        if one.get("failed"):
+            mode = f"Audit, after a Block that failed: {one['failed']}"
         counts = ", ".join(
             f"{c}: {one['denied'][c]} denied, {one['audited'][c]} audited"
             for c in _CLASSES
@@ -224,6 +273,10 @@ def status(as_json: bool) -> None:
             click.echo(f"  {counts or 'no violation'}")
         for line in one.get("said", ()):
             click.echo(f"  {printable(line)}")
+        for container in one.get("unprotected", ()):
+            click.echo(f"  NOT PROTECTED, made anew since: {printable(container)}")
+        for denied in one.get("failed_after", ()):
+            click.echo(f"  denied before: {printable(denied)}")
     if not sets and not as_json:
         click.echo("nothing is enforced here")
 
@@ -241,9 +294,12 @@ def _processes(one: dict[str, Any]) -> str:
 def promote(name: str, classes: tuple[str, ...], confirm: bool, dataset: Path | None, **given: Any) -> None:
     """From Audit to Block, class by class if wanted.
 
+    With --probe it asks until the time to confirm is over, and ends with status 1 if Block had to end before.
+
     \b
     Examples:
       discover enforce promote web --class process --dataset recordings/web --confirm-within 60s
+      discover enforce promote web --dataset recordings/web --confirm-within 60s --probe 'curl -fsS http://localhost/'
       discover enforce promote web --confirm
     """  # noqa: D301 - click's own mark
     from discover.enforce import others  # noqa: PLC0415 - heavy
@@ -255,10 +311,35 @@ def promote(name: str, classes: tuple[str, ...], confirm: bool, dataset: Path | 
         click.echo(f"{name}: Block ({', '.join(blocked)})")
         return
     given.pop("accept")
-    from discover.enforce.session import promote as promoted  # noqa: PLC0415
+    from discover.enforce import control  # noqa: PLC0415
 
-    now = promoted(name, classes or _CLASSES, confirm=confirm, dataset=_dataset(dataset), **given)
+    if confirm:
+        now = control.confirm(name)
+    else:
+        within = given["confirm_within"]
+        probe = _probe(given.pop("probe"), within)
+        if within is None:
+            given["most_denials"] = 0
+        now = control.promote(name, classes or _CLASSES, dataset=_dataset(dataset), **given)
     click.echo(f"{now.name}: Block ({', '.join(now.block)})")
+    if not confirm and probe and (failed := control.attend(name, probe, within)):
+        click.echo(f"error: {name} is back in Audit: {failed}", err=True)
+        sys.exit(1)
+
+
+@command.command("ready")
+@click.argument("name")
+def ready(name: str) -> None:
+    """Say that the workload is ready: executables that are for its start alone fall away.
+
+    \b
+    Examples:
+      discover enforce policy.yaml --ready told --container web --detach
+      discover enforce ready web
+    """  # noqa: D301 - click's own mark
+    from discover.enforce.control import ready as told  # noqa: PLC0415 - heavy
+
+    click.echo(f"{told(name)} instances are ready")
 
 
 @command.command("stop")
@@ -271,7 +352,7 @@ def stop(name: str) -> None:
       discover enforce stop web
     """  # noqa: D301 - click's own mark
     from discover.enforce import others  # noqa: PLC0415 - heavy
-    from discover.enforce.session import stop as stopped  # noqa: PLC0415
+    from discover.enforce.control import stop as stopped  # noqa: PLC0415
 
     other = others.owner(name)
     (other.stop if other else stopped)(name)
@@ -286,7 +367,7 @@ def break_glass() -> None:
       discover enforce break-glass
     """  # noqa: D301 - click's own mark
     from discover.enforce import others  # noqa: PLC0415 - heavy
-    from discover.enforce.session import break_glass as broken  # noqa: PLC0415
+    from discover.enforce.control import break_glass as broken  # noqa: PLC0415
 
     click.echo(f"{others.break_glass(broken)} policy sets are in Audit")
 
@@ -313,12 +394,14 @@ def logs(name: str | None, as_json: bool, follow: bool, **wanted: str | None) ->
       discover enforce logs web --operation file --log-filter policy
       discover enforce logs --json --follow
     """  # noqa: D301 - click's own mark
-    from discover.enforce.logs import lines  # noqa: PLC0415 - heavy
+    from discover.enforce.logs import attended, lines  # noqa: PLC0415 - heavy
 
     seen: dict[Path, int] = {}
-    while True:
-        for line in lines(name, seen, as_json=as_json, **wanted):
-            click.echo(line)
-        if not follow:
-            return
-        time.sleep(0.5)
+    with attended() as step:
+        while True:
+            step()
+            for line in lines(name, seen, as_json=as_json, **wanted):
+                click.echo(line)
+            if not follow:
+                return
+            time.sleep(0.5)

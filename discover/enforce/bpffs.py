@@ -6,9 +6,10 @@ import ctypes
 import os
 from pathlib import Path
 
-__all__ = ["BPFFS", "mount_bpffs"]
+__all__ = ["BPFFS", "PINS", "mount_bpffs"]
 
 BPFFS = Path("/sys/fs/bpf")
+PINS = BPFFS / "discover-enforce"
 
 
 def mount_bpffs() -> bool:

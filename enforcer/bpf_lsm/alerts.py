@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bpf.ring import Ring
 from enforcer.bpf_lsm.programs import Programs
 
@@ -57,6 +59,25 @@ class Alerts:
         self._known: dict[bytes, Told] = {}
         self._taken: dict[bytes, int] = {}
 
+    def take_over(self) -> list[Told]:
+        """`take` for the first time where another process may have taken before.
+
+        Kinds that were told to it are told again when they happen next; until then they are in the totals alone.
+        """
+        keys, _ = self._programs.maps["alerts"].items()
+        found = self.take()
+        for key in keys:
+            if key.tobytes() not in self._known:
+                self._forget(key)
+        return found
+
+    def leave(self) -> list[Told]:
+        """`take` for the last time: each kind is told anew when it happens next, to whoever takes then."""
+        found = self.take()
+        for name in list(self._known):
+            self._forget(np.frombuffer(name, self._programs.maps["alerts"].key)[0])
+        return found
+
     def take(self) -> list[Told]:
         """What has happened since the last call, each kind once with its count."""
         records, slots = self._ring.view()
@@ -72,11 +93,13 @@ class Alerts:
             if fresh > 0 and first is not None:
                 self._taken[name] = int(value["count"])
                 found.append(_counted(first, fresh))
-            elif (
-                not fresh and int(key["generation"]) != int(self._programs.domains[int(key["domain"])]["policy"]) >> 32
-            ):
+            elif not fresh and int(key["generation"]) not in self._in_force(int(key["domain"])):
                 self._forget(key)  # of a policy by which nothing is judged any more: no count can be lost
         return found
+
+    def _in_force(self, domain: int) -> tuple[int, int]:
+        words = self._programs.domains[domain]
+        return int(words["policy"]) >> 32, int(words["starting"]) >> 32
 
     def _forget(self, key: Any) -> None:
         name = key.tobytes()

@@ -25,7 +25,7 @@ OBJECT = "enforce"
 SCRATCHES = 4
 OPTIONAL = ("enforce_truncate_open",)
 """Programs whose hook not every kernel has."""
-MAPS = ("policies", "domains", "roots", "covered", "alerts", "told")
+MAPS = ("policies", "domains", "roots", "awaited", "instances", "covered", "alerts", "told")
 
 
 class Programs:

@@ -79,6 +79,7 @@ from models.policy.policy import (
 )
 from models.policy.posture import ANNOTATIONS, Posture
 from models.policy.reading import Document, documents, load_policies, read_policies
+from models.policy.start_up import START_UP, after_start_up, start_up_annotation, start_up_paths
 from models.policy.validate import check, schema, validate
 from models.policy.writing import dump_policies, dump_policy, quote
 from models.policy.written import KeyTable, PathTable, WrittenRuleset
@@ -92,6 +93,7 @@ __all__ = [
     "LIMITS",
     "PROTOCOLS",
     "SOCKET_TYPES",
+    "START_UP",
     "SYSCALLS",
     "Access",
     "Action",
@@ -150,6 +152,7 @@ __all__ = [
     "Target",
     "Verdict",
     "WrittenRuleset",
+    "after_start_up",
     "check",
     "check_limits",
     "compile",
@@ -166,5 +169,7 @@ __all__ = [
     "read_policies",
     "rules",
     "schema",
+    "start_up_annotation",
+    "start_up_paths",
     "validate",
 ]

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * The enforcer's judgement at a place where nothing can be denied: an openat that has returned. What it would have said
- * is told as an alert. The programs on security hooks are left out by the loader.
+ * is told as an alert. A listen that has returned is noted as the hook notes it. The programs on security hooks are left
+ * out by the loader.
  */
 #include "enforce_hooks.h"
 
 #define OPENAT 257
+#define LISTEN 50
 
 static __always_inline struct file *opened_file(int fd)
 {
@@ -38,6 +40,17 @@ int watch_open(struct bpf_raw_tracepoint_args *ctx)
 	if (!(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
 		facts |= FACT_READS;
 	judge_path(how_to(ENFORCE_OPEN, CLASS_FILE, facts, 0), (__u64)dentry, (__u64)BPF_CORE_READ(file, f_path.mnt));
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int watch_listen(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs___x86 *regs = (void *)ctx->args[0];
+	struct covered *t = judged();
+
+	if (t && BPF_CORE_READ(regs, orig_ax) == LISTEN && !ctx->args[1])
+		note_listen(t);
 	return 0;
 }
 

@@ -17,13 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from enforce_watching import watching
 
-from bpf import build
-from bpf.errors import BpfError
-from bpf.object import BpfObject
 from enforcer.bpf_lsm.alerts import Alerts
 from enforcer.bpf_lsm.domains import Domains
-from enforcer.bpf_lsm.programs import MAPS, SCRATCHES, Programs, processors
+from enforcer.bpf_lsm.programs import Programs
 from enforcer.compile import compile_tables
 from models.policy import Dialect, Posture, Verdict, compile  # noqa: A004
 
@@ -40,20 +38,7 @@ SETS, DEEDS = 60, 60
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
-    folder = tmp_path_factory.mktemp("watch")
-    for source in (*(ROOT / "bpf").glob("*.h"), Path(__file__).parent / "enforce_watch.bpf.c"):
-        shutil.copy(source, folder)
-    build.build(folder)
-    opened = BpfObject(folder / "enforce_watch.bpf.o")
-    try:
-        opened.resize("scratches", SCRATCHES * processors())
-        opened.only("watch_open", *(name for name in opened.programs if name.startswith("cover_")))
-        opened.load()
-        opened.attach()
-    except BpfError as error:
-        opened.close()
-        pytest.skip(f"no BPF here: {error}")
-    with Programs(opened, {name: opened.map(name) for name in MAPS}, opened.variable("state"), None) as loaded:
+    with watching(tmp_path_factory.mktemp("watch")) as loaded:
         yield loaded
 
 
