@@ -21,14 +21,18 @@ from models.evidence_parts import stored
 from models.learn import CannotFit, Learned, Options, learn
 from models.learn.estimates import rule_estimates
 from models.learn.kinds import Kind, kinds
+from models.learn.starting import for_the_start_alone
 from models.policy import (
+    START_UP,
     KubeArmorHostPolicy,
     KubeArmorPolicy,
     Metadata,
     NodeSelector,
     Policy,
     Selector,
+    Target,
     dump_policy,
+    start_up_annotation,
 )
 
 __all__ = ["LARGE", "Generated", "Refused", "Request", "generate", "generate_each"]
@@ -165,6 +169,13 @@ def _made(evidence: Evidence, learned: Learned, name: str, request: Request, dri
     labels, assumed = _labels(evidence, request)
     namespace = request.namespace or evidence.workload.namespace or None
     annotations = {"discover.kubearmor.io/target": str(learned.options.target)}
+    starting = for_the_start_alone(learned) if learned.options.target is Target.DISCOVER else []
+    if starting:
+        annotations[START_UP] = start_up_annotation(starting)
+        assumed.append(
+            f"{', '.join(starting)} ran while the workload started and never later: `discover enforce` withdraws it "
+            f"then (annotation {START_UP})"
+        )
     policy: Policy
     if evidence.is_host:
         spec = replace(learned.spec, node_selector=NodeSelector(match_labels=labels))
