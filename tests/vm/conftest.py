@@ -66,6 +66,7 @@ class Boot(pytest.Item):
         environment = {
             "DISCOVER_GUEST": self.kernel.version,
             "DISCOVER_BACKENDS": os.environ.get("DISCOVER_BACKENDS", BACKENDS),
+            "DISCOVER_FULL": os.environ.get("FULL", ""),
             "DISCOVER_REPORTS": str(share / "reports.jsonl"),
             "PYTHONPATH": f"{boot.HERE / 'guest'}:{boot.ROOT / 'tests/host'}",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -17,6 +17,12 @@ from containers import (
     start_docker,
 )
 
+from discover.enforce.bpffs import PINS, mount_bpffs
+from enforcer.bpf_lsm.domains import Domains
+from enforcer.bpf_lsm.programs import Programs
+from enforcer.compile import compile_tables
+from models.policy import KubeArmorPolicy, Posture, Process, ProcessPath, Spec
+
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Runtime]]:
@@ -51,3 +57,31 @@ def container(runtime: Callable[[str], Runtime]) -> Iterator[StartContainer]:
     yield start
     for one in started:
         one.remove()
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Programs]:
+    """The enforcer's programs, pinned where `discover enforce` looks. Loading takes a minute here: once for all tests.
+
+    A policy set about nobody keeps them in the kernel when the last one of a test is stopped.
+    """
+    assert mount_bpffs()
+    with Programs.load(PINS) as programs:
+        policy = KubeArmorPolicy(
+            spec=Spec(process=Process(match_paths=(ProcessPath(path="/nothing", action="Audit"),)))
+        )
+        number = Domains(programs).add(compile_tables([policy], Posture.all("audit")))
+        yield programs
+        Domains(programs).remove(number)
+        programs.unpin()
+
+
+@pytest.fixture
+def programs(loaded: Programs) -> Iterator[Programs]:
+    """The programs, of which a test may ask anything: what it puts in force is removed at its end."""
+    nobody = Domains(loaded).in_use
+    yield loaded
+    domains = Domains(loaded)
+    for number in set(domains.in_use) - set(nobody):
+        domains.remove(number)
+    loaded.state["broken_glass"] = 0

@@ -96,7 +96,8 @@ class Container:
 
     def __init__(self, runtime: Runtime, command: Sequence[str], image: str, options: Sequence[str]) -> None:
         self._runtime = runtime
-        self.id = runtime("run", "--detach", "--network=none", *options, image, *command)
+        alone = () if any(o.startswith("--network") for o in options) else ("--network=none",)
+        self.id = runtime("run", "--detach", *alone, *options, image, *command)
 
     def inspect(self) -> dict[str, Any]:
         """Return what the runtime knows about it."""

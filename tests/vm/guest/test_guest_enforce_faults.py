@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import shutil
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from enforce_world import BIN, WORLD, Agent, World
 
+from discover.enforce.bpffs import PINS
 from enforcer.bpf_lsm.alerts import Alerts
 from enforcer.bpf_lsm.domains import ALL, Domains
 from enforcer.bpf_lsm.programs import Programs
@@ -24,8 +25,8 @@ from enforcer.errors import EnforceError
 from models.policy import Policy, Posture
 
 HERE = Path(__file__).parent
-PINS = Path("/sys/fs/bpf/discover-test")
 FILE, OTHER = f"{WORLD}/a/f", f"{WORLD}/a/x.log"
+ACCESSES = 100_000 if os.environ.get("DISCOVER_FULL") else 20_000
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +41,6 @@ def agent(world: World) -> Iterator[Agent]:
     started = Agent(str(BIN / "one"), 0, False)
     yield started
     started.end()
-
-
-@pytest.fixture(scope="module")
-def loaded() -> Iterator[Programs]:
-    """Loading takes half a minute under emulation: once for all tests."""
-    with Programs.load() as programs:
-        yield programs
-
-
-@pytest.fixture
-def programs(loaded: Programs) -> Iterator[Programs]:
-    yield loaded
-    domains = Domains(loaded)
-    for number in domains.in_use:
-        domains.remove(number)
-    loaded.state["broken_glass"] = 0
 
 
 def tables(**spec: Any) -> Tables:
@@ -77,44 +62,41 @@ def judge(programs: Programs, agent: Agent, policy: Tables) -> tuple[Domains, in
 
 DAEMON = """
 import sys, time
-from pathlib import Path
 sys.path.insert(0, {here!r})
-from test_guest_enforce_faults import PINS, FILE, Domains, Programs, only, ALL
-programs = Programs.load(PINS)
-domains = Domains(programs)
+from test_guest_enforce_faults import ALL, FILE, PINS, Domains, Programs, only
+domains = Domains(Programs.found(PINS))
 number = domains.add(only(FILE), block=ALL)
 domains.cover_process(number, {pid}, judged=True)
-print("ready", flush=True)
+print(number, flush=True)
 time.sleep(600)
 """
 
 
-def test_a_killed_daemon_goes_on_enforcing_and_the_next_takes_over(agent: Agent) -> None:
+def test_a_killed_daemon_goes_on_enforcing_and_the_next_takes_over(programs: Programs, agent: Agent) -> None:
     code = DAEMON.format(here=str(HERE), pid=agent.process.pid)
     daemon = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert daemon.stdout
-        assert daemon.stdout.readline() == "ready\n"
+        number = int(daemon.stdout.readline())
         assert agent.do(f"open r {OTHER}") == errno.EACCES
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
         time.sleep(0.5)
         assert agent.do(f"open r {OTHER}") == errno.EACCES
         assert agent.do(f"open r {FILE}") == 0
-        with Programs.found(PINS) as programs:
-            domains = Domains(programs)
-            (number,) = domains.in_use
-            assert domains.totals(number).denied["file"] == 2
-            domains.swap(number, only(FILE, OTHER))
-            assert agent.do(f"open r {OTHER}") == 0
-            domains.remove(number)
-            programs.unpin()
+        domains = Domains(programs)
+        assert domains.totals(number).denied["file"] == 2
+        domains.swap(number, only(FILE, OTHER))
+        assert agent.do(f"open r {OTHER}") == 0
+        domains.remove(number)
         assert agent.do(f"open r {WORLD}/a/run") == 0
-        with pytest.raises(EnforceError):
-            Programs.found(PINS)
     finally:
         daemon.kill()
-        shutil.rmtree(PINS, ignore_errors=True)
+
+
+def test_what_is_not_pinned_is_not_found() -> None:
+    with pytest.raises(EnforceError):
+        Programs.found(PINS.with_name("elsewhere"))
 
 
 def test_no_access_is_judged_by_neither_policy_or_by_both(programs: Programs, agent: Agent) -> None:
@@ -133,17 +115,17 @@ def test_no_access_is_judged_by_neither_policy_or_by_both(programs: Programs, ag
     ]
     domains, number = judge(programs, agent, policies[0])
     wrong: list[int] = []
-    worker = threading.Thread(target=lambda: wrong.append(agent.do(f"repeat 10000 {FILE} {OTHER}")))
+    worker = threading.Thread(target=lambda: wrong.append(agent.do(f"repeat {ACCESSES // 2} {FILE} {OTHER}")))
     worker.start()
     swaps = 0
     while worker.is_alive():
         swaps += 1
         domains.swap(number, policies[swaps % 3])
     worker.join()
-    print(f"{swaps} swaps during 20,000 accesses")
+    print(f"{swaps} swaps during {ACCESSES} accesses")
     assert wrong == [0]
     assert swaps > 2
-    assert domains.totals(number).denied["file"] == 10000
+    assert domains.totals(number).denied["file"] == ACCESSES // 2
 
 
 def test_past_its_deadline_block_is_audit_and_a_confirmation_keeps_it(programs: Programs, agent: Agent) -> None:

@@ -29,12 +29,6 @@ SEED = int(os.environ.get("DISCOVER_ORACLE_SEED", "1"))
 
 
 @pytest.fixture(scope="module")
-def programs() -> Iterator[Programs]:
-    with Programs.load() as loaded:
-        yield loaded
-
-
-@pytest.fixture(scope="module")
 def world() -> World:
     for name in ("protected_hardlinks", "protected_symlinks", "protected_regular", "protected_fifos"):
         Path(f"/proc/sys/fs/{name}").write_text("0")
