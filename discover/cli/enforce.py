@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from discover.cli.enforce_learn import learn
+from discover.cli.enforce_options import probe as _probe
+from discover.cli.enforce_options import readiness as _readiness
 from discover.errors import UsageError
 
 __all__ = ["command"]
@@ -187,35 +189,6 @@ def _chosen() -> str:
     choice = choose()
     click.echo(f"back end: {choice.backend} ({printable(choice.why)})", err=True)
     return choice.backend
-
-
-def _probe(command: str | None, confirm_within: float | None, detach: bool = False) -> Any:
-    if command is None:
-        return None
-    from discover.enforce.probe import Probe  # noqa: PLC0415 - heavy
-
-    if confirm_within is None or detach:
-        raise UsageError(
-            "a probe is for a Block that has to be confirmed, and somebody has to ask it",
-            "add --confirm-within 60s, and leave --detach out",
-        )
-    return Probe(command)
-
-
-def _readiness(words: tuple[str, ...]) -> Any:
-    from enforcer.bpf_lsm.domains import Readiness  # noqa: PLC0415 - heavy
-
-    times = [_time(word) for word in words if word not in ("listen", "told")]
-    return Readiness(on_listen="listen" in words, after=min(times, default=None))
-
-
-def _time(word: str) -> float:
-    from discover.record.options import duration  # noqa: PLC0415 - heavy
-
-    try:
-        return duration(word)
-    except ValueError as error:
-        raise UsageError(f"--ready {word}: {error}", "listen, told, or a time: --ready 30s") from None
 
 
 def _split(words: tuple[str, ...]) -> tuple[tuple[Path, ...], tuple[str, ...]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT
 
 from collectors.cgroups import CgroupRef
 from collectors.identity import WorkloadIdentity
@@ -18,6 +19,7 @@ from enforcer.store import STARTING, Enforced
 from models.dataset import Dataset
 from models.policy import START_UP, Policy, dump_policies, start_up_annotation
 
+ROOT = Path(__file__).parents[3]
 ID = "5316d1469122b4695b879f0755ac0af8dadbc0d5059dad9b284d54a0347b6fd2"
 
 
