@@ -15,6 +15,7 @@ import httpx
 
 from discover.propose.errors import NotAllowed, ProposeError, Unreachable
 from discover.propose.remote import Credentials, Remote
+from discover.propose.trust import HINT, is_certificate, tls_context
 from discover.text import printable
 
 __all__ = ["Forge", "GitHub", "GitLab", "NoForge", "Request", "forge_of"]
@@ -75,16 +76,20 @@ class _Rest:
     def __init__(self, base: str, headers: dict[str, str], secret: Credentials, scope: str) -> None:
         self.base, self.secret, self.scope = base, secret, scope
         self.http = httpx.Client(
-            base_url=base, headers={"User-Agent": "discover", **headers}, timeout=_TIMEOUT, follow_redirects=False
+            base_url=base,
+            headers={"User-Agent": "discover", **headers},
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            verify=tls_context() if base.startswith("https:") else True,
         )
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         try:
             answer = self.http.request(method, path, **more)
         except httpx.HTTPError as error:
-            raise Unreachable(
-                f"{self.base} does not answer: {printable(self.secret.hide(str(error)))}", "is the address right?"
-            ) from None
+            said = printable(self.secret.hide(str(error)))
+            hint = HINT if is_certificate(said) else "is the address right?"
+            raise Unreachable(f"{self.base} does not answer: {said}", hint) from None
         if answer.is_success:
             try:
                 return answer.json()

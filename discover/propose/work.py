@@ -23,6 +23,7 @@ from dulwich.client import (
     SubprocessGitClient,
     Urllib3HttpGitClient,
 )
+from dulwich.config import StackedConfig
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
 from dulwich.graph import can_fast_forward, find_merge_base
 from dulwich.object_store import commit_tree_changes
@@ -31,6 +32,7 @@ from dulwich.repo import Repo
 
 from discover.propose.errors import NotAllowed, ProposeError, Rejected, Unreachable
 from discover.propose.remote import Credentials, Remote
+from discover.propose.trust import HINT, is_certificate
 from discover.text import printable
 
 __all__ = ["Author", "Work", "opened"]
@@ -238,6 +240,10 @@ class Work:
     def _hung_up(self, verb: str, told: str) -> ProposeError:
         text = printable(self.secret.hide(told)) or "it hung up without a word"
         if re.search(r"Connection(Pool|Error)|Max retries|timed out", text):
+            if is_certificate(text):
+                found = re.search(r"verify failed: ([^()]*)", text)
+                why = found[1].strip() if found else "it cannot be verified"
+                return Unreachable(f"{self.remote} shows a certificate that is not trusted: {why}", HINT)
             why = text.rpartition(": ")[2].strip("\"')")
             return Unreachable(f"{self.remote} cannot be reached: {why}", "is the address right?")
         if re.search(r"host key verification failed|authenticity of host", text, re.I):
@@ -276,7 +282,12 @@ def _client(remote: Remote, secret: Credentials) -> tuple[GitClient, str]:
     host = f"[{remote.host}]" if ":" in remote.host else remote.host
     base = f"{remote.scheme}://{host}" + (f":{remote.port}" if remote.port else "")
     client = Urllib3HttpGitClient(
-        base, username=secret.user or None, password=secret.token or None, timeout=_TIMEOUT, quiet=True
+        base,
+        config=StackedConfig.default(),
+        username=secret.user or None,
+        password=secret.token or None,
+        timeout=_TIMEOUT,
+        quiet=True,
     )
     return client, remote.path
 

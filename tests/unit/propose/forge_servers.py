@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -38,6 +39,16 @@ class _Server:
     @property
     def port(self) -> int:
         return int(self.server.server_address[1])
+
+    scheme = "http"
+
+    def speak_tls(self, certificate: Path) -> Any:
+        """From now on https, with the key and certificate in this file; returns itself."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.scheme = "https"
+        return self
 
     def stop(self) -> None:
         self.server.shutdown()
@@ -113,7 +124,7 @@ class GitHttp(_Server):
         super().__init__(Handler)
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{name}"
 
 
 @dataclass
@@ -168,7 +179,7 @@ class ForgeServer(_Server):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 def github(state: ForgeState, call: Call, project: str, token: str) -> tuple[int, Any]:
