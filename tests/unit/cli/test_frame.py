@@ -138,7 +138,8 @@ def test_ctrl_c_leaves_no_traceback(tmp_path: Path) -> None:
     import synthetic
 
     synthetic.record(tmp_path / "r", ["web-1"])
-    code = "from discover.cli import main; main()"
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a background job ignores it
+    code = f"{heeding}; from discover.cli import main; main()"
     command = [sys.executable, "-c", code, "datasets", "remove", str(tmp_path / "r")]
     terminal, theirs = pty.openpty()
     with subprocess.Popen(
