@@ -56,17 +56,19 @@ class NoBackend(BpfError):
         if requested == "auto":
             said, hint = "no back end works on this kernel", next((r.hint for r in refusals if r.hint), "")
         else:
-            said, hint = f"the back end {requested} does not work on this kernel", "--backend auto takes one that does"
+            said = f"the back end {requested} does not work on this kernel"
+            hint = next((r.hint for r in refusals if r.hint and not r.kind), "--backend auto takes one that does")
         super().__init__(f"{said}{tried}", hint)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a back end cannot be used here."""
+    """Why a back end cannot be used here; `kind`: its kind of program is refused, whatever is done about it."""
 
     backend: str
     reason: str
     hint: str = ""
+    kind: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,7 @@ def load(requested: str, settings: Settings, adjust: Callable[[Opened], None] | 
                 hint = getattr(error, "hint", "")
                 if getattr(error, "errno", 0) == errno.EPERM:
                     # The kind of program is refused, whatever it does; libbpf's words speak of memory limits.
-                    refusals.append(Refusal(name, "the kernel refuses programs of this kind (EPERM)", hint))
+                    refusals.append(Refusal(name, "the kernel refuses programs of this kind (EPERM)", hint, kind=True))
                     break
                 refusals.append(Refusal(f"{name} ({variant})", str(error), hint))
                 continue
