@@ -12,7 +12,20 @@ from dataclasses import dataclass, field
 from enforcer.apparmor.order import Item, Settled, items, overlap, settle
 from enforcer.apparmor.quoting import Inexact, counts_bytes, glob, literal, word
 from enforcer.errors import PolicyRefused
-from models.policy import Access, Action, Dialect, Op, Policy, PolicyClass, Posture, Rule, Ruleset, compile, rules  # noqa: A004
+from models.policy import (
+    Access,
+    Action,
+    Dialect,
+    Op,
+    Policy,
+    PolicyClass,
+    Posture,
+    Rule,
+    Ruleset,
+    compile,  # noqa: A004
+    compile_pattern,
+    rules,
+)
 from models.policy.names import capability_name
 
 __all__ = ["CLASSES", "Profile", "Profiles", "profiles"]
@@ -218,7 +231,13 @@ class _Translator:
                 return ['"/{,**}"' if rule.recursive else '"/{,*,*/}"']
             return [word(above + ("{,/,/**}" if rule.recursive else "{,/,/*,/*/}"))]
         text = self._pattern(rule)
-        return [word(text)] if text.endswith("**") else [word(text), word(text + "/")]
+        found = [word(text)] if text.endswith("**") else [word(text), word(text + "/")]
+        return found + self._root(rule)
+
+    @staticmethod
+    def _root(rule: Rule) -> list[str]:
+        """The root, where a pattern matches it: after a slash AppArmor's stars want a character."""
+        return ['"/"'] if compile_pattern(rule.value).fullmatch("/") else []
 
     def _pattern(self, rule: Rule) -> str:
         if counts_bytes(rule.value):
@@ -241,7 +260,7 @@ class _Translator:
                 above = literal(rule.value.rstrip("/"))
                 inside = "/**" if rule.recursive else "/*"
                 return [word(above + (f"{{,{inside}}}" if above else inside))]
-        return [word(self._pattern(rule))]
+        return [word(self._pattern(rule)), *self._root(rule)]
 
     def _processes(self, source: str, settled: Settled) -> Iterator[str]:
         how = "ix" if not source else f"px -> {word(literal(self.name))}"

@@ -80,6 +80,7 @@ def happens(ruleset: Ruleset, access: Access) -> bool:
         )
         if own.verdict is Verdict.BLOCK and own.rule:
             return False
+        access = replace(access, source=access.parent)  # for both AppArmor asks the program that executes
     return ruleset.decide(access).allowed
 
 
