@@ -142,8 +142,7 @@ class Session:
                 self.watch(pid, "RUNTIME_INIT")
             if early:
                 self._know_cgroup(ref.id, os.fsencode(ref.path), early[0], time.monotonic_ns())
-                unit = self._unit_of(ref.id)
-                next(u for u in self.namer.units() if u.unit == unit).note(
+                self._unit_info(ref.id).note(
                     "processes were in its cgroup before the recorder knew of it: the first moments are missing"
                 )
 
@@ -315,10 +314,13 @@ class Session:
 
     # What the decoder asks
 
-    def _unit_of(self, cgroup: int) -> str:
+    def _unit_info(self, cgroup: int) -> UnitInfo:
         path, pid, when = self.decoder.tables.cgroups.get(cgroup, (b"/", 0, 0))
         started = datetime.fromtimestamp((when + self._clock) / 1e9, UTC)
-        return self.namer.unit_for(cgroup, path.decode(errors="surrogateescape"), pid, started).unit
+        return self.namer.unit_for(cgroup, path.decode(errors="surrogateescape"), pid, started)
+
+    def _unit_of(self, cgroup: int) -> str:
+        return self._unit_info(cgroup).unit
 
     def _root_of(self, tgid: int, namespace: int) -> Root:
         """The root of a mount namespace that is held, or that a watched process is still in; else one that is gone."""
@@ -346,8 +348,7 @@ class Session:
         if kind == "CGROUP":
             self._unit_of(cgroup)
             return
-        unit = self._unit_of(cgroup)
-        info = next(u for u in self.namer.units() if u.unit == unit)
+        info = self._unit_info(cgroup)
         when = datetime.fromtimestamp((int(head["when"]) + self._clock) / 1e9, UTC)
         if kind == "READY" and info.ready is None:
             info.ready = when

@@ -10,13 +10,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from collectors.live.launch import launch
 from collectors.target import TargetSpec, resolve
 from discover.enforce import gates, timer
+from discover.enforce.asked import Asked
 from discover.enforce.cover import workload_fields
 from discover.errors import DiscoverError, UsageError
 from discover.inputs import read_policy_files
@@ -30,29 +31,13 @@ from enforcer.bpf_lsm.domains import Totals
 from enforcer.store import FOLDER
 from enforcer.telling import as_alert
 from models.dataset import Dataset
-from models.policy import Dialect, Posture, compile, dump_policies  # noqa: A004
+from models.policy import Dialect, compile, dump_policies  # noqa: A004
 
 __all__ = ["Asked", "break_glass", "enforce", "names", "promote", "status", "stop"]
 
 _INTERVAL = 0.2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 Tell = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was asked of ``discover enforce --backend apparmor``. A `spec` without a target: profiles alone."""
-
-    files: tuple[Path, ...]
-    spec: TargetSpec
-    name: str
-    posture: Posture
-    block: tuple[str, ...] = ()
-    dataset: Dataset | None = None
-    confirm_within: float | None = None
-    accept_incomplete: bool = False
-    accept_violations: bool = False
-    detach: bool = False
 
 
 def names() -> list[str]:

@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectors.live.launch import Launched, launch
-from collectors.target import TargetSpec, resolve
+from collectors.target import resolve
+from discover.enforce.asked import Asked
 from discover.enforce.bpffs import BPFFS, PINS, mount_bpffs
 from discover.enforce.control import said, stop
 from discover.enforce.cover import cover, own_mounts, workload_fields
@@ -29,7 +29,7 @@ from enforcer.store import Enforced
 from models.policy import Policy, Posture, after_start_up
 
 if TYPE_CHECKING:
-    from models.dataset import Dataset
+    pass
 
 __all__ = ["Options", "enforce"]
 
@@ -37,22 +37,12 @@ _INTERVAL = 0.2
 
 
 @dataclass(frozen=True)
-class Options:
-    """What was asked of `discover enforce`."""
+class Options(Asked):
+    """What was asked of `discover enforce` with the BPF-LSM programs."""
 
-    files: tuple[Path, ...]
-    spec: TargetSpec
-    name: str
-    posture: Posture
-    block: tuple[str, ...] = ()
-    dataset: Dataset | None = None
-    confirm_within: float | None = None
     most_denials: int = 0
     """Denials that end a Block which is not confirmed; 0: any number."""
     probe: Probe | None = None
-    accept_incomplete: bool = False
-    accept_violations: bool = False
-    detach: bool = False
     holds: bool = False
     """The cgroup that was named holds containers, each with a start of its own."""
     ready: Readiness = field(default_factory=Readiness)

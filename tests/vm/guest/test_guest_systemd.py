@@ -7,25 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
+from workloads import until
 
 DISCOVER = str(Path(sys.executable).with_name("discover"))
+SECONDS = 120  # of a guest under emulation
 UNITS = {
     "web.service": "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sh -c "
     "'trap : HUP; cat /etc/hostname; while :; do sleep 0.5; done'\n",
     "tiny.target": "[Unit]\nDescription=only this\nDefaultDependencies=no\nRequires=web.service\n",
 }
-
-
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.2)
 
 
 def systemctl(*words: str) -> str:
@@ -53,14 +48,14 @@ def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
         before = os.environ["PATH"]
         try:
-            until(children.read_text)
+            until(children.read_text, SECONDS)
             # The manager takes no word from a process outside of its pid namespace.
             inside = f"nsenter --target {children.read_text().strip()} --pid --mount -- {shutil.which('systemctl')}"
             shim = tmp_path_factory.mktemp("bin") / "systemctl"
             shim.write_text(f'#!/bin/sh\nexec {inside} "$@"\n')
             shim.chmod(0o755)
             os.environ["PATH"] = f"{shim.parent}:{before}"
-            until(lambda: systemctl("is-active", "web.service") == "active")
+            until(lambda: systemctl("is-active", "web.service") == "active", SECONDS)
             yield
         finally:
             os.environ["PATH"] = before
@@ -76,10 +71,10 @@ def test_a_unit_is_recorded_over_a_restart(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         recorder = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            until(lambda: b"behaviours" in (tmp_path / "log").read_bytes())
+            until(lambda: b"behaviours" in (tmp_path / "log").read_bytes(), SECONDS)
             before = systemctl("show", "--property=MainPID", "web.service")
             systemctl("restart", "web.service")
-            until(lambda: systemctl("show", "--property=MainPID", "web.service") not in (before, "MainPID=0"))
+            until(lambda: systemctl("show", "--property=MainPID", "web.service") not in (before, "MainPID=0"), SECONDS)
             time.sleep(5)
         finally:
             recorder.send_signal(signal.SIGINT)
