@@ -5,9 +5,12 @@ One JSON file a policy set in ``/run/discover/enforce``, gone with the next boot
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from enforcer.compile import Tables, compile_tables
 from enforcer.errors import EnforceError
 from models.policy import Policy, Posture, Rule, after_start_up, dump_policies, load_policies
 
-__all__ = ["FOLDER", "STARTING", "Enforced", "forget", "read", "read_all", "write"]
+__all__ = ["FOLDER", "STARTING", "Enforced", "alone", "forget", "read", "read_all", "write"]
 
 STARTING = 1 << 31
 """In a generation: of the policy that holds until an instance of the workload is ready."""
@@ -68,6 +71,15 @@ class Enforced:
     def changed(self, **fields: object) -> Enforced:
         """A copy with other values."""
         return replace(self, **fields)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """While this process begins or stops: two at once would take the same domain, or unpin what the other uses."""
+    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def as_yaml(policies: list[Policy]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from discover.enforce.bpffs import PINS
 from discover.enforce.probe import Probe
+from discover.enforce.teller import Teller
 from discover.errors import UsageError
 from discover.text import printable
 from enforcer import store
@@ -117,10 +118,14 @@ def stop(name: str, programs: Programs | None = None) -> None:
         with Programs.found(PINS) as found:
             return stop(name, found)
     domains = Domains(programs)
-    domains.remove(_in_force(name, domains).domain)
-    store.forget(name)
-    if not domains.in_use:
-        programs.unpin()
+    with store.alone(), Teller(programs, "", lambda _: None) as teller:
+        enforced = _in_force(name, domains)
+        teller.step()
+        domains.remove(enforced.domain)
+        teller.step(paced=False)  # what was counted until the end, where nobody else takes it
+        store.forget(name)
+        if not domains.in_use:
+            programs.unpin()
     return None
 
 

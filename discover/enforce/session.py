@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -59,7 +60,10 @@ def enforce(options: Options, tell: Callable[[dict[str, Any]], None]) -> int:
     before = store.read(options.name)
     if options.block:
         _gated(options, before)
-    with _programs() as programs:
+    with contextlib.ExitStack() as until_begun, contextlib.ExitStack() as held:
+        until_begun.enter_context(store.alone())
+        programs = held.enter_context(_programs())
+        before = store.read(options.name)
         domains = Domains(programs)
         in_force = before if before and before.domain in domains.in_use else None
         child = None
@@ -69,7 +73,7 @@ def enforce(options: Options, tell: Callable[[dict[str, Any]], None]) -> int:
                 _audited(options, audited, domains)
             child = launch(target.command) if target.command else None
             with Teller(programs, options.name, tell) as teller:
-                teller.step()  # while the rules of the policy that was are known by their numbers
+                teller.step(paced=False)  # while the rules of the policy that was are known by their numbers
                 if in_force:
                     number = in_force.domain
                     if not options.block:
@@ -86,6 +90,7 @@ def enforce(options: Options, tell: Callable[[dict[str, Any]], None]) -> int:
                 store.write(enforced)
                 whole_pod = options.spec.pod_container is None
                 cover(domains, number, target, child, whole_pod=whole_pod, holds=options.holds)
+                until_begun.close()
                 if child:
                     _release(child)
                 if options.detach and child is None:
@@ -174,7 +179,7 @@ def _release(child: Launched) -> None:
 def _watch(domains: Domains, enforced: Enforced, child: Launched | None, teller: Teller, probe: Probe | None) -> int:
     number, failed = enforced.domain, False
     with Stop() as asked:
-        while not asked.reason and (child is None or child.poll() is None):
+        while not asked.reason and (child.poll() is None if child else domains.is_in_force(number)):
             teller.step()
             if probe and not failed and domains.is_provisional(number) and (lost := probe.lost()):
                 domains.fail(number)
@@ -189,8 +194,11 @@ def _watch(domains: Domains, enforced: Enforced, child: Launched | None, teller:
             child.wait()
         if not failed and (failure := domains.failure(number)):
             sys.stderr.write(f"error: {enforced.name} is back in Audit: {said(failure)}\n")
-        teller.step()
-        stop(enforced.name, domains.programs)
+        teller.step(paced=False)
+        if domains.is_in_force(number):
+            stop(enforced.name, domains.programs)
         return max(child.status or 0, 0)
-    teller.step()
+    teller.step(paced=False)
+    if not domains.is_in_force(number):
+        sys.stderr.write(f"{enforced.name} was stopped\n")
     return 0

@@ -12,11 +12,14 @@ from typing import IO, Any, Self
 
 from enforcer import store
 from enforcer.bpf_lsm.alerts import Alerts, Told
-from enforcer.bpf_lsm.programs import Programs
+from enforcer.bpf_lsm.programs import DOMAINS, Programs
 from enforcer.store import FOLDER, STARTING, Enforced
 from enforcer.telling import as_alert
 
 __all__ = ["Teller"]
+
+_REMEMBERED = 2 * DOMAINS
+"""Policy sets, each as it was in one generation: alerts that were put off may be of one that was replaced or stopped."""
 
 
 class Teller:
@@ -28,15 +31,19 @@ class Teller:
     def __init__(self, programs: Programs, name: str, tell: Callable[[dict[str, Any]], None]) -> None:
         self._programs, self._name, self._tell = programs, name, tell
         self._alerts: Alerts | None = None
+        self._sets: dict[tuple[int, int], Enforced] = {}
         FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock: IO[str] = (FOLDER / "alerts.lock").open("w")
         self._file = FOLDER / f"{name}.alerts.jsonl"  # of no name: never there
         self._read = self._file.stat().st_size if self._file.exists() else 0
 
-    def step(self) -> None:
-        """Take what has come, and tell what is new of this policy set."""
+    def step(self, *, paced: bool = True) -> None:
+        """Take what has come, and tell what is new of this policy set.
+
+        A kind that goes on happening is told at once, then after pauses that grow; `paced` false tells what was put off.
+        """
         if self._alerts is not None:
-            self._keep(self._alerts.take())
+            self._keep(self._alerts.take(paced=paced))
         elif self._is_first():
             self._alerts = Alerts(self._programs)
             self._keep(self._alerts.take_over())
@@ -50,13 +57,27 @@ class Teller:
         return True
 
     def _keep(self, news: list[Told]) -> None:
-        taken: dict[int, list[Told]] = {}
+        if not news:
+            return
+        for one in store.read_all():
+            self._sets.pop((one.domain, one.generation), None)
+            self._sets[one.domain, one.generation] = one
+        while len(self._sets) > _REMEMBERED:
+            del self._sets[next(iter(self._sets))]
+        whose: dict[tuple[int, int], list[Told]] = {}
         for told in news:
-            taken.setdefault(told.domain, []).append(told)
-        everybody = {one.domain: one for one in store.read_all()} if taken else {}
-        for domain, some in taken.items():
-            if (whose := everybody.get(domain)) is not None:
-                _append(whose, [told for told in some if told.generation & ~STARTING >= whose.first])
+            if (key := self._owner(told)) is not None:
+                whose.setdefault(key, []).append(told)
+        for key, some in whose.items():
+            _append(self._sets[key], some)
+
+    def _owner(self, told: Told) -> tuple[int, int] | None:
+        """The policy set that decided, as it was then if that is still known; it may be stopped or changed by now."""
+        generation = told.generation & ~STARTING
+        if (told.domain, generation) in self._sets:
+            return told.domain, generation
+        able = [k for k, one in self._sets.items() if k[0] == told.domain and one.first <= generation]
+        return max(able, key=lambda k: self._sets[k].first, default=None)
 
     def _follow(self) -> None:
         if not self._file.exists():

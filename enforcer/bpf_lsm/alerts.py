@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 
 from bpf.ring import Ring
+from enforcer.bpf_lsm.pace import Pace
 from enforcer.bpf_lsm.programs import Programs
 
 __all__ = ["Alerts", "Told"]
+
+_SLOT = 0xFFFFFFFF
+"""The lower half of a domain's policy; 0: it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Alerts:
         self._ring = Ring(told.fd, told.max_entries, btf.struct("alert"))
         self._known: dict[bytes, Told] = {}
         self._taken: dict[bytes, int] = {}
+        self._pace = Pace()
 
     def take_over(self) -> list[Told]:
         """`take` for the first time where another process may have taken before.
@@ -78,8 +83,11 @@ class Alerts:
             self._forget(np.frombuffer(name, self._programs.maps["alerts"].key)[0])
         return found
 
-    def take(self) -> list[Told]:
-        """What has happened since the last call, each kind once with its count."""
+    def take(self, *, paced: bool = False) -> list[Told]:
+        """What has happened since the last call, each kind once with its count.
+
+        `paced`: a kind that was told a moment ago is put off (`Pace`), but for one of a policy that is in force no more.
+        """
         records, slots = self._ring.view()
         for record in records:
             self._known[record["key"].tobytes()] = self._told(record)
@@ -90,22 +98,28 @@ class Alerts:
             name = key.tobytes()
             fresh = int(value["count"]) - self._taken.get(name, 0)
             first = self._known.get(name)
+            is_over = int(key["generation"]) not in self._in_force(int(key["domain"]))
             if fresh > 0 and first is not None:
+                if paced and not is_over and not self._pace.is_due(name):
+                    continue
+                self._pace.told(name)
                 self._taken[name] = int(value["count"])
                 found.append(_counted(first, fresh))
-            elif not fresh and int(key["generation"]) not in self._in_force(int(key["domain"])):
+            elif not fresh and is_over:
                 self._forget(key)  # of a policy by which nothing is judged any more: no count can be lost
         return found
 
-    def _in_force(self, domain: int) -> tuple[int, int]:
+    def _in_force(self, domain: int) -> tuple[int, ...]:
+        """The generations by which it judges; none once it was removed."""
         words = self._programs.domains[domain]
-        return int(words["policy"]) >> 32, int(words["starting"]) >> 32
+        return tuple(int(words[field]) >> 32 for field in ("policy", "starting") if int(words[field]) & _SLOT)
 
     def _forget(self, key: Any) -> None:
         name = key.tobytes()
         self._programs.maps["alerts"].drop(key)
         self._known.pop(name, None)
         self._taken.pop(name, None)
+        self._pace.forget(name)
 
     def _told(self, record: Any) -> Told:
         key = record["key"]

@@ -130,6 +130,10 @@ class Domains:
         self._fresh = {slot}
         return slot
 
+    def is_in_force(self, number: int) -> bool:
+        """Whether it has a policy: not once it was removed."""
+        return bool(int(self.programs.domains["policy"][number]) & _SLOT)
+
     def generation(self, number: int) -> int:
         """Which of the policies that ever had this number is in force."""
         return int(self.programs.domains["policy"][number]) >> 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import mmap
 import os
 import shutil
@@ -19,10 +20,12 @@ from bpf.object import BpfObject, object_path
 from bpf.raw import unlimited_memory
 from enforcer.errors import EnforceError
 
-__all__ = ["MAPS", "OBJECT", "SCRATCHES", "Programs", "grace", "processors"]
+__all__ = ["DOMAINS", "MAPS", "OBJECT", "SCRATCHES", "Programs", "grace", "processors"]
 
 OBJECT = "enforce"
 SCRATCHES = 4
+DOMAINS = 256
+"""Policy sets that the kernel has room for (bpf/enforce.h)."""
 OPTIONAL = ("enforce_truncate_open",)
 """Programs whose hook not every kernel has."""
 MAPS = ("policies", "domains", "roots", "awaited", "instances", "covered", "alerts", "told")
@@ -53,6 +56,7 @@ class Programs:
             opened.attach()
             if pins is not None:
                 opened.pin(pins)
+                (pins / _layout(opened)).mkdir()
         except BpfError as error:
             opened.close()
             raise EnforceError(
@@ -69,6 +73,12 @@ class Programs:
                 f"nothing is enforced here: no programs at {pins}", "discover enforce POLICY --mode audit"
             )
         opened = BpfObject(object_path(OBJECT))
+        if not (pins / _layout(opened)).is_dir():
+            opened.close()
+            raise EnforceError(
+                f"what enforces here was loaded by another version of discover: {pins} is laid out otherwise",
+                f"stop it with that version, then start it with this one; `rm -r {pins}` ends it at once, for all",
+            )
         try:
             maps = {name: Map.pinned(pins / "maps" / name, *opened.map_types(name)) for name in MAPS}
             state = opened.variable("state", Map.pinned(pins / "maps" / "bss", None, None).fd)
@@ -101,6 +111,15 @@ def grace() -> None:
     number = {"x86_64": 324, "aarch64": 283}[os.uname().machine]
     if ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, 0):
         raise EnforceError(f"membarrier: {os.strerror(ctypes.get_errno())}", "the kernel needs CONFIG_MEMBARRIER")
+
+
+def _layout(opened: BpfObject) -> str:
+    """A name for how the maps' entries and the vocabulary of alerts are laid out: another version may have another."""
+    btf = opened.btf
+    said: list[object] = [(name, *map(str, opened.map_types(name))) for name in MAPS]
+    said += [str(np.dtype(btf.struct("alert"))), str(np.dtype(btf.struct("enforcer_state")))]
+    said += [sorted(btf.enum(name).items()) for name in ("enforce_op", "policy_class", "reason", "failure")]
+    return f"layout-{hashlib.sha256(repr(said).encode()).hexdigest()[:16]}"
 
 
 def _inode(path: str) -> int:

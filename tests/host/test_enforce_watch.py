@@ -23,7 +23,7 @@ from enforcer.bpf_lsm.alerts import Alerts
 from enforcer.bpf_lsm.domains import Domains
 from enforcer.bpf_lsm.programs import Programs
 from enforcer.compile import compile_tables
-from models.policy import Dialect, Posture, Verdict, compile  # noqa: A004
+from models.policy import Dialect, Policy, Posture, Verdict, compile  # noqa: A004
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/vm/guest"))
@@ -97,3 +97,28 @@ def test_opens_are_judged_as_the_decision_function(programs: Programs, world: Wo
     assert totals.audited["file"] == verdicts[Verdict.AUDIT] + verdicts[Verdict.BLOCK]
     assert not any(totals.untold.values())
     assert not any(totals.denied.values())
+
+
+def test_what_is_put_off_is_counted_to_the_last(programs: Programs, world: World, agents: list[Agent]) -> None:
+    """Taken every few milliseconds, paced: few lines, and together they say exactly what was decided."""
+    domains, alerts = Domains(programs), Alerts(programs)
+    alerts.leave()
+    agent = agents[0]
+    number = domains.add(compile_tables([only(f"{WORLD}/a/f")], Posture.all("block")))
+    domains.cover_process(number, agent.process.pid, judged=True)
+    other, lines, happened = f"{WORLD}/a/x.log", list[int](), 0
+    for _ in range(60):
+        assert agent.do(f"open r {other}") == 0
+        happened += 1
+        lines += [told.count for told in alerts.take(paced=True) if told.path == other]
+    assert lines[0] == 1
+    assert len(lines) < 6
+    assert sum(lines) <= happened
+    domains.remove(number)
+    lines += [told.count for told in alerts.take(paced=True) if told.path == other]  # in force no more: not put off
+    assert sum(lines) == happened == domains.totals(number).audited["file"]
+
+
+def only(path: str) -> Policy:
+    spec = {"file": {"matchPaths": [{"path": path}], "action": "Allow"}}
+    return Policy.from_document({"kind": "KubeArmorPolicy", "metadata": {"name": "p"}, "spec": spec})
