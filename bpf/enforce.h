@@ -287,6 +287,14 @@ struct {
 	__type(value, struct covered);
 } covered SEC(".maps");
 
+struct { /* by thread: a chown under way that is to be denied, where path_chown cannot say so */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 15);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} denied_chowns SEC(".maps");
+
 struct { /* SCRATCHES for each processor; resized before loading */
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SCRATCHES);

@@ -220,6 +220,39 @@ int BPF_PROG(enforce_chown, const struct path *path)
 	CHANGE(ENFORCE_CHOWN, BPF_CORE_READ(path, dentry), BPF_CORE_READ(path, mnt));
 }
 
+/*
+ * Before 6.1 no program can be at a hook that takes structures, as path_chown does. There a chown is judged where it
+ * begins, and denied by the next hook that it comes to, before anything is changed.
+ */
+SEC("fentry/chown_common")
+int BPF_PROG(enforce_chown_begins, const struct path *path)
+{
+	struct dentry *of = (struct dentry *)number_of(BPF_CORE_READ(path, dentry));
+	__u64 me = bpf_get_current_pid_tgid();
+	__u32 denied = 1;
+
+	if (judged() && change(ENFORCE_CHOWN, of, BPF_CORE_READ(path, mnt), owner_fact(of, false)))
+		bpf_map_update_elem(&denied_chowns, &me, &denied, BPF_ANY);
+	return 0;
+}
+
+SEC("lsm/inode_setattr")
+int BPF_PROG(enforce_chown_goes_on, struct dentry *dentry)
+{
+	__u64 me = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&denied_chowns, &me) ? -EACCES : 0;
+}
+
+SEC("fexit/chown_common")
+int BPF_PROG(enforce_chown_ends, const struct path *path)
+{
+	__u64 me = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&denied_chowns, &me);
+	return 0;
+}
+
 /* Both names, by the owner of what gets the new one. */
 static __always_inline bool denies_two(enum enforce_op first, struct dentry *from, struct vfsmount *from_mnt,
 				       enum enforce_op second, struct dentry *to, struct vfsmount *to_mnt)

@@ -278,7 +278,7 @@ def stop(name: str) -> None:
     """Take the profiles out of the kernel; who runs under them is confined no longer."""
     one = _in_force(name)
     timer.cancel(one.profile)
-    remove(one.translated().text)
+    remove(p.name for p in one.translated().found)
     kept.forget(name)
 
 

@@ -19,7 +19,7 @@ from enforcer.telling import as_alert
 __all__ = ["Teller"]
 
 _REMEMBERED = 2 * DOMAINS
-"""Policy sets, each as it was in one generation: alerts that were put off may be of one that was replaced or stopped."""
+"""Policy sets, each as it was in one generation: what was put off may be of one that was replaced or stopped."""
 
 
 class Teller:
@@ -40,7 +40,7 @@ class Teller:
     def step(self, *, paced: bool = True) -> None:
         """Take what has come, and tell what is new of this policy set.
 
-        A kind that goes on happening is told at once, then after pauses that grow; `paced` false tells what was put off.
+        A kind that goes on is told at once, then after pauses that grow; `paced` false tells what was put off.
         """
         if self._alerts is not None:
             self._keep(self._alerts.take(paced=paced))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from enforcer.errors import EnforceError, PolicyRefused
@@ -38,9 +39,16 @@ def load(text: str) -> None:
     _run(text, "--replace")
 
 
-def remove(text: str) -> None:
-    """Take profiles out of the kernel; who runs under them is confined no longer."""
-    _run(text, "--remove")
+def remove(names: Iterable[str]) -> None:
+    """Take profiles out of the kernel, if they are there; who runs under them is confined no longer."""
+    for name in sorted(names, reverse=True):  # with the profile NAME goes what is called NAME//…
+        if name in loaded():
+            try:
+                _PROFILES.with_name(".remove").write_bytes(name.encode("utf-8", "surrogateescape"))
+            except OSError as error:
+                raise EnforceError(
+                    f"remove the profile {name}: {error.strerror}", "`dmesg | tail` may say more"
+                ) from None
 
 
 def _run(text: str, action: str) -> None:

@@ -86,7 +86,7 @@ class Alerts:
     def take(self, *, paced: bool = False) -> list[Told]:
         """What has happened since the last call, each kind once with its count.
 
-        `paced`: a kind that was told a moment ago is put off (`Pace`), but for one of a policy that is in force no more.
+        `paced`: a kind that was told a moment ago is put off (`Pace`), unless its policy is in force no more.
         """
         records, slots = self._ring.view()
         for record in records:

@@ -28,6 +28,9 @@ DOMAINS = 256
 """Policy sets that the kernel has room for (bpf/enforce.h)."""
 OPTIONAL = ("enforce_truncate_open",)
 """Programs whose hook not every kernel has."""
+CHOWN = "enforce_chown"
+OLD_CHOWN = ("enforce_chown_begins", "enforce_chown_goes_on", "enforce_chown_ends")
+"""In its place where no program can be at a hook that takes structures: before 6.1."""
 MAPS = ("policies", "domains", "roots", "awaited", "instances", "covered", "alerts", "told")
 
 
@@ -148,6 +151,15 @@ def _absent(opened: BpfObject) -> list[str]:
     kernel = Btf.of_kernel()
     try:
         hooks = {name: opened.section_of(name).partition("/")[2] for name in OPTIONAL}
-        return [name for name, hook in hooks.items() if not kernel.has("func", f"bpf_lsm_{hook}")]
+        absent = [name for name, hook in hooks.items() if not kernel.has("func", f"bpf_lsm_{hook}")]
+        return [*absent, *(OLD_CHOWN if _takes_structures(kernel) else (CHOWN,))]
     finally:
         kernel.close()
+
+
+def _takes_structures(kernel: Btf) -> bool:
+    """Whether programs can be at functions that take structures: `arg_flags` came with it (linux/bpf.h of 6.1)."""
+    try:
+        return "arg_flags" in (kernel.struct("btf_func_model").names or ())
+    except (KeyError, TypeError):
+        return False

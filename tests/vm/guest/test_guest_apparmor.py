@@ -147,7 +147,7 @@ def test_the_kernel_decides_as_the_decision_function(world: World) -> None:
                     wrong.append(f"{denials} denials, told {said}\n{under}")
         finally:
             agent.end()
-            remove(made.text)
+            remove(p.name for p in made.found)
     print(f"{sum(done.values())} accesses under {sets} policy sets: {dict(done)}")
     assert not wrong, "\n".join(wrong)
     assert sum(done.values()) >= 300
@@ -184,7 +184,7 @@ def test_complain_tells_what_enforce_denies_with_names_that_try_to_end_a_record(
         assert done is None or done.returncode == 0
         ruleset = compile(written, Posture.all("block"), Dialect.DISCOVER)
         found = {(t.op, t.path): t for t, _ in told(log.take(), made, ruleset)}
-    remove(made.text)
+    remove(p.name for p in made.found)
     shutil.rmtree(f"{WORLD}/new", ignore_errors=True)
     Path(HOSTILE).unlink()
     assert found["open", OTHER].denied is block
@@ -213,7 +213,7 @@ def test_deny_rules_are_told_in_audit_and_deny_nothing(world: World) -> None:
         finally:
             agent.end()
         found = told(log.take(), made, compile(written, Posture.all("block"), Dialect.DISCOVER))
-    remove(made.text)
+    remove(p.name for p in made.found)
     rules = {(t.policy_class, rule.where.split("[")[0] if rule else "") for t, rule in found}
     assert rules >= {
         ("file", "spec.file.matchPaths"),
@@ -256,8 +256,9 @@ def test_a_command_runs_under_its_policy(tmp_path: Path) -> None:
     done = discover(str(file), *block, "--", "cat", "/etc/hostname", "/etc/passwd", status=1)
     assert Path("/etc/hostname").read_text() in done.stdout
     assert "Permission denied" in done.stderr
-    (alert,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert alert["Resource"] == "/etc/passwd"
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [(a["Data"], a["Resource"]) for a in told] == [("op=open", "/etc/passwd")]
+    (alert,) = told
     assert (alert["Action"], alert["PolicyName"], alert["Source"]) == ("Block", "DefaultPosture", CAT)
     assert "discover-cat" not in loaded()
 
