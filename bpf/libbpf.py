@@ -38,6 +38,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # name: (result, *arguments)
     "bpf_map__max_entries": (_U, _P),
     "bpf_map__set_max_entries": (_I, _P, _U),
     "bpf_map__pin": (_I, _P, c.c_char_p),
+    "bpf_map__reuse_fd": (_I, _P, _I),
     "bpf_map__initial_value": (_P, _P, c.POINTER(c.c_size_t)),
     "bpf_map__btf_key_type_id": (_U, _P),
     "bpf_map__btf_value_type_id": (_U, _P),

@@ -32,6 +32,11 @@ def object_path(name: str) -> Path:
     return path
 
 
+def _label(name: str) -> str:
+    """A map's name as a pin: bpffs refuses a dot, and data sections carry a prefix of the object's name."""
+    return "bss" if name.endswith(".bss") else name
+
+
 class BpfObject:
     """An opened object file. Order of use: `constants`, `resize`, `only`, `load`, `attach`.
 
@@ -90,6 +95,20 @@ class BpfObject:
         """Give a map another size (entries; bytes for a ring, a power of two of at least a page) before loading."""
         if error := check(libbpf().bpf_map__set_max_entries(self._map_named(name), entries)):
             raise KernelRefused(f"resize map {name} to {entries}", error, captured_log())
+
+    def reuse(self, folder: Path) -> None:
+        """Take the maps that `pin` has put there, with what is in them, in the place of new ones; before loading."""
+        for name, pointer in self._maps.items():
+            pinned = folder / "maps" / _label(name)
+            if ".rodata" in name or not pinned.exists():
+                continue
+            fd = libbpf().bpf_obj_get(os.fsencode(pinned))
+            if error := check(fd):
+                raise KernelRefused(f"open pinned map {pinned}", error, captured_log())
+            error = check(libbpf().bpf_map__reuse_fd(pointer, fd))  # keeps a duplicate
+            os.close(fd)
+            if error:
+                raise KernelRefused(f"go on with map {name}", error, captured_log())
 
     def only(self, *programs: str) -> None:
         """Load these programs and no others."""
@@ -164,13 +183,32 @@ class BpfObject:
         for name, pointer in self._maps.items():
             if ".rodata" in name:
                 continue
-            label = ".bss" if name.endswith(".bss") else name
-            target = folder / "maps" / label.lstrip(".")  # bpffs refuses names with a dot
+            target = folder / "maps" / _label(name)
             if error := check(libbpf().bpf_map__pin(pointer, os.fsencode(target))):
                 raise KernelRefused(f"pin map {name}", error, captured_log())
         for name, link in self._links.items():
             if error := check(libbpf().bpf_link__pin(link, os.fsencode(folder / "links" / name))):
                 raise KernelRefused(f"pin link {name}", error, captured_log())
+
+    def replace_pins(self, folder: Path) -> None:
+        """Pin the attached links in the place of those that are there, and maps that are not there yet.
+
+        What loses its pin is detached, after what takes its place was attached.
+        """
+        for name, pointer in self._maps.items():
+            target = folder / "maps" / _label(name)
+            if ".rodata" in name or target.exists():
+                continue
+            if error := check(libbpf().bpf_map__pin(pointer, os.fsencode(target))):
+                raise KernelRefused(f"pin map {name}", error, captured_log())
+        for name, link in self._links.items():
+            fresh = folder / "links" / f"{name}_new"
+            if error := check(libbpf().bpf_link__pin(link, os.fsencode(fresh))):
+                raise KernelRefused(f"pin link {name}", error, captured_log())
+            fresh.replace(folder / "links" / name)
+        for old in (folder / "links").iterdir():
+            if old.name not in self._links:
+                old.unlink()
 
     def close(self) -> None:
         """Detach and free; pinned maps and links stay."""

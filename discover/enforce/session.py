@@ -163,7 +163,12 @@ def _programs() -> Programs:
         raise DiscoverError(
             f"there is no bpffs at {BPFFS}, so nothing could outlive this process", "mount -t bpf bpf /sys/fs/bpf"
         )
-    return Programs.found(PINS) if (PINS / "links").is_dir() else Programs.load(PINS)
+    if not (PINS / "links").is_dir():
+        return Programs.load(PINS)
+    if Programs.are_of_this_version(PINS):
+        return Programs.found(PINS)
+    sys.stderr.write("the programs of another version enforce here: this version's take their place\n")
+    return Programs.upgraded(PINS)
 
 
 def _release(child: Launched) -> None:

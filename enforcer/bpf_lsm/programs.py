@@ -28,6 +28,7 @@ DOMAINS = 256
 """Policy sets that the kernel has room for (bpf/enforce.h)."""
 OPTIONAL = ("enforce_truncate_open",)
 """Programs whose hook not every kernel has."""
+_VERSION = "programs-"
 CHOWN = "enforce_chown"
 OLD_CHOWN = ("enforce_chown_begins", "enforce_chown_goes_on", "enforce_chown_ends")
 """In its place where no program can be at a hook that takes structures: before 6.1."""
@@ -52,14 +53,12 @@ class Programs:
         unlimited_memory()
         opened = BpfObject(object_path(OBJECT))
         try:
-            opened.constants(host_mount_namespace=_inode("/proc/1/ns/mnt"), rename_lock_address=_rename_lock())
-            opened.resize("scratches", SCRATCHES * processors())
-            opened.without(*_absent(opened))
-            opened.load()
-            opened.attach()
+            _into_kernel(opened)
             if pins is not None:
                 opened.pin(pins)
-                (pins / _layout(opened)).mkdir()
+                opened.detach()  # the pins alone hold them: an upgrade replaces those, whoever is alive
+                for name in (_layout(opened), _version()):
+                    (pins / name).mkdir()
         except BpfError as error:
             opened.close()
             raise EnforceError(
@@ -90,6 +89,36 @@ class Programs:
             raise EnforceError(f"what is pinned at {pins} cannot be used: {error}", error.hint) from None
         return cls(opened, maps, state, pins)
 
+    @staticmethod
+    def are_of_this_version(pins: Path) -> bool:
+        """Whether the programs that are pinned are those that this version of discover would load."""
+        return (pins / _version()).is_dir()
+
+    @classmethod
+    def upgraded(cls, pins: Path) -> Self:
+        """Those of this version, in the place of another's whose maps are laid out alike: all that is in force stays so.
+
+        Each new program is attached before the old one at its hook is detached: no access is judged by neither. One
+        that both judge is judged alike, for they ask the same maps, and counted twice.
+        """
+        cls.found(pins).close()  # says so if the maps are laid out otherwise
+        unlimited_memory()
+        opened = BpfObject(object_path(OBJECT))
+        try:
+            opened.reuse(pins)
+            _into_kernel(opened)
+            opened.replace_pins(pins)
+        except BpfError as error:
+            opened.close()
+            raise EnforceError(
+                f"what enforces here stays as it is: this version's programs cannot take its place: {error}", error.hint
+            ) from None
+        opened.close()
+        for old in pins.glob(f"{_VERSION}*"):
+            old.rmdir()
+        (pins / _version()).mkdir()
+        return cls.found(pins)
+
     def unpin(self) -> None:
         """Take the pins away: with the last process that holds them, programs and maps go."""
         if self.pins is not None:
@@ -114,6 +143,19 @@ def grace() -> None:
     number = {"x86_64": 324, "aarch64": 283}[os.uname().machine]
     if ctypes.CDLL(None, use_errno=True).syscall(number, 1, 0, 0):
         raise EnforceError(f"membarrier: {os.strerror(ctypes.get_errno())}", "the kernel needs CONFIG_MEMBARRIER")
+
+
+def _into_kernel(opened: BpfObject) -> None:
+    """Load and attach, on the maps that were chosen or on new ones."""
+    opened.constants(host_mount_namespace=_inode("/proc/1/ns/mnt"), rename_lock_address=_rename_lock())
+    opened.resize("scratches", SCRATCHES * processors())
+    opened.without(*_absent(opened))
+    opened.load()
+    opened.attach()
+
+
+def _version() -> str:
+    return _VERSION + hashlib.sha256(object_path(OBJECT).read_bytes()).hexdigest()[:16]
 
 
 def _layout(opened: BpfObject) -> str:

@@ -216,3 +216,41 @@ def test_who_is_covered(programs: Programs) -> None:
     finally:
         agent.end()
     assert subprocess.run(["cat", OTHER], check=False, capture_output=True).returncode == 0
+
+
+def test_an_upgrade_under_load_leaves_no_access_unjudged(programs: Programs, agent: Agent) -> None:
+    """The pins of another version's programs are replaced, one by one, while an agent asks; what was in force stays."""
+    domains, number = judge(programs, agent, only(FILE))
+    links = {path.name: path.stat().st_ino for path in (PINS / "links").iterdir()}
+    version = next(PINS.glob("programs-*"))
+    version.rename(PINS / "programs-of-another")
+    assert not Programs.are_of_this_version(PINS)
+    done, wrong, over = 0, set[int](), threading.Event()
+
+    def ask() -> None:
+        nonlocal done
+        while not over.is_set():
+            wrong.add(agent.do(f"repeat 100 {FILE} {OTHER}"))
+            done += 100
+
+    worker = threading.Thread(target=ask)
+    worker.start()
+    try:
+        upgraded = Programs.upgraded(PINS)
+    finally:
+        over.set()
+        worker.join()
+    with upgraded:
+        assert wrong == {0}
+        assert done >= 1000
+        assert Programs.are_of_this_version(PINS)
+        now = {path.name: path.stat().st_ino for path in (PINS / "links").iterdir()}
+        assert now.keys() == links.keys()
+        assert not set(now.values()) & set(links.values())
+        twice = Domains(upgraded).totals(number).denied["file"] - done
+        print(f"{2 * done} accesses, {twice} denied by both, alike")
+        assert 0 <= twice < done
+        assert agent.do(f"open r {OTHER}") == errno.EACCES
+        assert Domains(upgraded).totals(number).denied["file"] == done + twice + 1  # by one again
+        Domains(upgraded).swap(number, only(FILE, OTHER))
+    assert agent.do(f"open r {OTHER}") == 0
