@@ -220,7 +220,7 @@ def test_who_is_covered(programs: Programs) -> None:
 
 def test_an_upgrade_under_load_leaves_no_access_unjudged(programs: Programs, agent: Agent) -> None:
     """The pins of another version's programs are replaced, one by one, while an agent asks; what was in force stays."""
-    domains, number = judge(programs, agent, only(FILE))
+    _, number = judge(programs, agent, only(FILE))
     links = {path.name: path.stat().st_ino for path in (PINS / "links").iterdir()}
     version = next(PINS.glob("programs-*"))
     version.rename(PINS / "programs-of-another")
