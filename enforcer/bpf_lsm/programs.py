@@ -96,7 +96,7 @@ class Programs:
 
     @classmethod
     def upgraded(cls, pins: Path) -> Self:
-        """Go on with this version's, in the place of another's whose maps are laid out alike. What is in force stays so.
+        """Go on with this version's, in place of another's whose maps are laid out alike; what is in force stays so.
 
         Each new program is attached before the old one at its hook is detached: no access is judged by neither. One
         that both judge is judged alike, for they ask the same maps, and counted twice.
