@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from enforce_command import ACCEPT, discover, logged, standing, start, totals
+from enforce_command import ACCEPT, discover, logged, standing, start, totals, write_policy
 from test_guest_enforce_command import asked, cgroup, policy, until  # noqa: F401 - fixtures
 
 from discover.enforce.bpffs import PINS
@@ -109,3 +109,20 @@ def test_what_another_version_has_pinned_is_said_to_be(programs: Programs) -> No
     finally:
         (PINS / "layout-of-another").rename(layout)
     Programs.found(PINS).close()
+
+
+def test_a_policy_that_is_too_big_is_refused_and_the_old_one_stays(
+    policy: Path,  # noqa: F811
+    cgroup: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    discover(policy, "--mode", "block", *ACCEPT, "--cgroup", cgroup, "--detach", check=True)
+    assert not asked()
+    patterns = [{"pattern": f"/**/{'?' * n}{letter}*/x"} for n in range(12) for letter in "abcd"]
+    big = write_policy(tmp_path / "big.yaml", process={"matchPatterns": patterns}, action="Allow")
+    refused = discover(big, "--name", "shell", "--mode", "block", *ACCEPT, "--cgroup", cgroup, "--detach")
+    assert refused.returncode == 2
+    assert "states" in refused.stderr
+    assert "hint:" in refused.stderr
+    assert not asked()
+    assert standing("shell")["denied"]["process"] == 2
