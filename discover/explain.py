@@ -39,6 +39,7 @@ _WHY = {
     Why.DIRECTORY: "a directory in which new names keep coming",
     Why.TREE: "a directory below which new directories and names keep coming",
     Why.COMPLETE: "a directory that packages brought, every file of which is read",
+    Why.OWN: "a directory of the workload's own, every name in which every unit writes",
     Why.LIMITS: "wider than the evidence asks for: the target cannot hold the rules one by one",
     Why.DECIDED: "people decided it (discover.yaml)",
     Why.CLOSED: "a class that was watched and never used, closed",

@@ -21,7 +21,7 @@ from models.distinct import KEY, Distinct, distinct
 from models.policy.access import Access, Op
 from models.policy.names import capability_name
 
-__all__ = ["OUT_OF_QUESTION", "Seen", "accesses", "seen_in"]
+__all__ = ["OUT_OF_QUESTION", "Seen", "accesses", "moment", "seen_in"]
 
 _FAMILIES = {
     "unix": socket.AF_UNIX,
@@ -93,8 +93,8 @@ def seen_in(rows: Distinct) -> list[Seen]:
             int(count),
             by,
             frozenset(phases),
-            _when(first),
-            _when(last),
+            moment(first),
+            moment(last),
             named["object"] or "",
             named["fs"] or "",
             named["script"] or "",
@@ -108,7 +108,8 @@ def _order(key: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple("" if v is None else v if isinstance(v, str) else repr(v) for v in key)
 
 
-def _when(microseconds: int) -> datetime:
+def moment(microseconds: int) -> datetime:
+    """A time in microseconds since 1970, as a recording has it."""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
 
 

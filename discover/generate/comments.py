@@ -22,6 +22,7 @@ _WHY = {
     Why.DIRECTORY: "new names keep coming here",
     Why.TREE: "new names keep coming below",
     Why.COMPLETE: "every file of it is read, and packages brought them all",
+    Why.OWN: "the workload's own: every unit writes every name in it",
     Why.LIMITS: "wider than what was seen: the target, or the number of rules asked for, cannot hold it one by one",
     Why.CLOSED: "watched and never used",
     Why.DECIDED: "decided",

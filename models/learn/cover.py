@@ -41,7 +41,7 @@ from models.learn.choices import (
 )
 from models.learn.grouping import Grouping
 from models.learn.result import Why
-from models.learn.sensitive import Sensitive, is_lever, is_protected
+from models.learn.sensitive import Sensitive, is_lever, is_protected, is_scratch
 from models.learn.shapes import Group, escape
 from models.learn.stock import FORBIDDEN, Stock
 from models.learn.trie import Item, Node, merged
@@ -296,6 +296,8 @@ class Cover:
             folders = any(c.children for c in node.children.values())
             yield self._all_of_it(node, place, folders=folders)
             return
+        elif below == NONE and self._is_workloads_own(node, place):
+            yield self._own_directory(node, place)
         everything = leaves + deeper
         if ((deeper.names or deeper.slots) and everything.earned) or pressed:
             yield from self._tree(node, place, below, itself, limits=not everything.earned)
@@ -310,6 +312,30 @@ class Cover:
             return Plan(math.inf)
         cost = RULE + self.pressure * 2 + _FEW * RULE
         return Plan(cost, (Choice(match, value, False, Why.COMPLETE, list(items_below(node))),))
+
+    def _is_workloads_own(self, node: Node, place: Place) -> bool:
+        """Whether a directory is the workload's alone: every unit writes each name in it, and nothing else is there.
+
+        Only where an inventory says so, and not where files come and go or decide what runs.
+        """
+        if self.units < UNITS or place.is_pattern or is_protected(place.text) or is_scratch(place.text):
+            return False
+        everybody, names = self._grouping.everybody, node.children.values()
+        if len(names) <= _FEW or not all(c.item is not None and c.item.writes == everybody for c in names):
+            return False
+        price = self.stock.directory(place.text)
+        return price.known and not price.existing
+
+    def _own_directory(self, node: Node, place: Place) -> Plan:
+        """One rule in place of those on the names in it; what lies deeper stays as it is."""
+        match, value, _ = self._rule_on("dir", place)
+        if match is None:
+            return Plan(math.inf)
+        names = node.children.values()
+        rest, _, _ = self._children(node, place, NONE, ALL)
+        covered = [*node.paths, *(i for c in names for i in c.paths)]
+        cost = RULE + self.pressure * 2 + _FEW * RULE
+        return Plan(cost + rest.cost, (Choice(match, value, True, Why.OWN, covered), rest))
 
     def _directory(self, node: Node, place: Place, below: int, itself: Plan, *, limits: bool) -> Iterator[Plan]:
         items = [i for c in node.children.values() if c.item is not None for i in c.paths]

@@ -225,6 +225,7 @@ class _Teller:
     units: Sequence[str]
     _units: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _sorted: dict[frozenset[str], tuple[str, ...]] = field(default_factory=dict)
+    _times: dict[int, datetime] = field(default_factory=dict)
 
     def evidence(self, choice: Choice, why: Why, note: str = "", admits: Admission = _NOTHING) -> RuleEvidence:
         """The evidence of a rule from the paths that it covers."""
@@ -241,12 +242,18 @@ class _Teller:
             self._named(whole.reads | whole.writes),
             self._in_order(whole.phases),
             self._in_order(whole.exes),
-            _when(whole.first),
-            _when(whole.last),
+            self._when(whole.first),
+            self._when(whole.last),
             examples,
             admits,
             note,
         )
+
+    def _when(self, microseconds: int) -> datetime | None:
+        known = self._times.get(microseconds)
+        if known is None and microseconds:
+            known = self._times[microseconds] = _BEGINNING + timedelta(microseconds=microseconds)
+        return known
 
     def _named(self, bits: int) -> tuple[str, ...]:
         known = self._units.get(bits)
@@ -259,7 +266,3 @@ class _Teller:
         if known is None:
             known = self._sorted[names] = tuple(sorted(names))
         return known
-
-
-def _when(microseconds: int) -> datetime | None:
-    return _BEGINNING + timedelta(microseconds=microseconds) if microseconds else None

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from models.learn.choices import UNITS, Place
 from models.learn.dates import dated
-from models.learn.sensitive import is_scratch
-from models.learn.shapes import Group, beside, cluster, joined, varies_alone, well_known
+from models.learn.numbers import with_numbers
+from models.learn.sensitive import is_protected, is_scratch
+from models.learn.shapes import Group, beside, cluster, joined, united, varies_alone, well_known
 from models.learn.stock import Stock
 from models.learn.suffixes import fan, generations, suffixed
 from models.learn.trie import Node
@@ -54,6 +55,9 @@ class Grouping:
         fans = fan([node.children[n] for n in names])
         in_fan = {n for g in fans for n in g.names}
         groups, left = cluster(n for n in names if n not in in_fan)
+        if groups and not is_protected(place.text):
+            groups = united([with_numbers(g, [node.children[n] for n in g.names]) for g in groups])
+            groups, left = joined(groups, left)
         if groups:
             groups, habits = joined(groups, habits)
         more, left = suffixed(left, scratch=is_scratch(place.text))

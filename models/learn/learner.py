@@ -24,6 +24,7 @@ from models.learn.others import (
 )
 from models.learn.outliers import oddities, outliers, rarities
 from models.learn.result import ClassState, Learned, LearnedRule, Options, Outlier
+from models.learn.running import running
 from models.learn.sensitive import Sensitive, is_protected, likely
 from models.learn.stock import Stock
 from models.learn.trie import Item, items_of
@@ -57,8 +58,8 @@ _BUILT = re.compile(r"/[0-9a-f]{64}(/|\Z)")
 _SPRAYED = 500
 """New names that one unit writes in a protected directory before that is worth a warning."""
 _NOT_FROM_ITS_START = (
-    "no unit was recorded from its start: what only a start does (execute the program, read libraries and its "
-    "configuration, give up root) is in no rule, so under Block a restart fails; restart it while it is recorded"
+    "no unit was recorded from its start: what only a start does (an entrypoint, reading libraries and configuration, "
+    "giving up root) is in no rule, so under Block a restart fails; restart it while it is recorded"
 )
 _ORDER = ("process", "file", "network", "capabilities")
 
@@ -89,18 +90,22 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     sensitive = Sensitive((*options.sensitive, *(p for p in options.refuse if p.startswith("/"))))
     leave_out = _phases_left_out(evidence, options)
     units = list(evidence.units)
-    items, seen = _parts(_inside(evidence.distinct(leave_out)), options)
+    rows = _inside(evidence.distinct(leave_out))
+    items, seen = _parts(rows, options)
     odd = oddities(seen, items, units, sensitive)
     apart = [] if options.keep_outliers else outliers(odd, units)
     if apart:
         named = {o.unit for o in apart}
         units = [u for u in units if u not in named]
-        items, seen = _parts(_inside(evidence.distinct(leave_out, units)), options)
+        rows = _inside(evidence.distinct(leave_out, units))
+        items, seen = _parts(rows, options)
         odd = oddities(seen, items, units, sensitive)
     warnings = [_set_apart(o) for o in apart] + rarities(odd, units)
     started = evidence.is_host or Phase.START_UP in evidence.phases()
     if not started:
         warnings.append(_NOT_FROM_ITS_START)
+        if items:  # a recording of nothing closes nothing
+            seen += _running(rows, seen, evidence, options)
     rules: dict[str, tuple[LearnedRule, ...]] = {}
     host = evidence.is_host
     for section, (found, said) in {
@@ -154,6 +159,15 @@ def _parts(rows: Distinct, options: Options) -> tuple[dict[str, Item], list[Seen
         items = {p: i for p, i in items.items() if not _refused(p, options.refuse)}
         seen = [s for s in seen if not _refused(s.access.path or s.access.capability, options.refuse)]
     return items, seen
+
+
+def _running(rows: Distinct, seen: Iterable[Seen], evidence: Evidence, options: Options) -> list[Seen]:
+    """What ran before the recording began, where executions were watched, and was not executed since."""
+    if evidence.watched.get(str(Class.EXEC)) != "watched":
+        return []
+    executed = {s.access.path for s in seen if s.access.op is Op.EXEC}
+    found = (s for s in running(rows) if s.access.path not in executed)
+    return [s for s in found if not _refused(s.access.path, options.refuse)]
 
 
 def _by_section(additions: Iterable[LearnedRule]) -> dict[str, tuple[LearnedRule, ...]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.accesses import Seen
 from models.learn.result import LearnedRule, RuleEvidence, Why
+from models.learn.running import RUNNING
 from models.learn.sensitive import SHELLS, TOOLS
 from models.learn.shapes import escape
 from models.policy.access import NETWORK_OPS, Access, Op
@@ -119,7 +120,9 @@ def process_rules(seen: Iterable[Seen], units: Sequence[str], target: Target) ->
         # a parent that the workload itself does not execute is the container runtime: its path says nothing
         known = parents <= gathered.keys() and found.closed(units)
         origin = _origins(parents) if tool and known and path not in parents else ()
-        note = "a shell" if name in SHELLS else "a script" if path in scripts else ""
+        # a recorded execution has a source; one that is known from what ran afterwards has none
+        unseen = set(found.sources) == {""}
+        note = "a shell" if name in SHELLS else "a script" if path in scripts else RUNNING if unseen else ""
         evidence = found.evidence(note=note)
         if name in SHELLS and target is not Target.DISCOVER and found.phases <= _STARTING:
             later = f"{target} cannot tell that from an intruder's shell later"

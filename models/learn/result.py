@@ -52,6 +52,8 @@ class Why(StrEnum):
     """A directory below which new directories and names keep coming."""
     COMPLETE = "complete"
     """A directory that packages brought, every file of which is read: the same today, in one rule."""
+    OWN = "own"
+    """A directory of the workload's own: every unit writes every name in it, and nothing else is there."""
     LIMITS = "limits"
     """Wider than the evidence asks for, because the target cannot hold the rules one by one."""
     DECIDED = "decided"

@@ -23,7 +23,18 @@ from dataclasses import dataclass
 
 from models.policy.patterns import compile_pattern
 
-__all__ = ["EXAMPLES", "Group", "beside", "cluster", "escape", "joined", "looks_random", "varies_alone", "well_known"]
+__all__ = [
+    "EXAMPLES",
+    "Group",
+    "beside",
+    "cluster",
+    "escape",
+    "joined",
+    "looks_random",
+    "united",
+    "varies_alone",
+    "well_known",
+]
 
 EXAMPLES = 3
 """Differing examples that a slot is learned from."""
@@ -174,10 +185,10 @@ def cluster(names: Iterable[str]) -> tuple[list[Group], list[str]]:
         left = [n for n in left if n not in taken]
     groups, left = joined(groups, left)
     more, left = _beginnings(left)
-    return _united(groups + more), left
+    return united(groups + more), left
 
 
-def _united(groups: list[Group]) -> list[Group]:
+def united(groups: list[Group]) -> list[Group]:
     """One group a pattern: names of one shape can have been read in two ways."""
     by_pattern: dict[str, Group] = {}
     for group in groups:

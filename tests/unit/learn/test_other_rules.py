@@ -9,7 +9,7 @@ from rules_of import made, texts
 
 from benchmarks.quality.synthetic.rows import APP, app, executed, row
 from models.learn import ClassState, Learned, Why
-from models.policy import Access, KubeArmorPolicy, Metadata, Op, PolicyClass, Posture, Target
+from models.policy import Access, KubeArmorPolicy, Metadata, Op, PolicyClass, Posture, ProcessPath, Target
 from models.policy import compile as compile_policies
 from models.policy.names import CRD_CAPABILITIES
 
@@ -200,19 +200,26 @@ def test_a_recording_of_nothing_closes_no_files() -> None:
     assert learned.classes[PolicyClass.FILE] is ClassState.OPEN
 
 
-def test_what_began_before_the_recording_closes_nothing_and_says_so() -> None:
+def test_what_began_before_the_recording_lists_what_ran_and_says_so() -> None:
     from_start = made(base(), watched=WATCHED)
     later = made([r for r in base() if r["phase"] != "start-up"], watched=WATCHED)
     assert from_start.classes[PolicyClass.CAPABILITIES] is ClassState.CLOSED
     assert not any("from its start" in w for w in from_start.warnings)
-    # the first exec was not there to be seen: "never executes anything" would keep it from starting again
-    assert later.classes[PolicyClass.PROCESS] is ClassState.OPEN
+    # the first exec was not there to be seen, but what acts was executed: it may be again, and nothing else
+    assert later.classes[PolicyClass.PROCESS] is ClassState.USED
+    (process,) = [r for r in later.rules if r.section == "process"]
+    assert (process.rule, process.evidence.note) == (ProcessPath(path=APP), "it ran already when the recording began")
+    assert process.evidence.units == from_start.units
     assert later.classes[PolicyClass.CAPABILITIES] is ClassState.OPEN
     assert later.classes[PolicyClass.NETWORK] is ClassState.USED
     assert [w for w in later.warnings if "from its start" in w and "a restart fails" in w]
     policy = KubeArmorPolicy(metadata=Metadata(name="app"), spec=later.spec)
     ruleset = compile_policies([policy], Posture.all("block"))
     assert ruleset.decide(Access(op=Op.EXEC, path=APP, source="/usr/bin/runc", parent="/usr/bin/runc")).allowed
+    assert not ruleset.decide(Access(op=Op.EXEC, path="/usr/bin/dash", source=APP, parent=APP)).allowed
+    # nobody watched executions: what acts says nothing of what else is executed
+    unwatched = made([r for r in base() if r["phase"] != "start-up"], watched={**WATCHED, "exec": "unwatched"})
+    assert unwatched.classes[PolicyClass.PROCESS] is ClassState.UNWATCHED
     # a recorded host has no start of its own to record
     assert not any(
         "from its start" in w for w in made([r for r in base() if r["phase"] != "start-up"], kind="Host").warnings
