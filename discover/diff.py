@@ -274,9 +274,10 @@ def _because(found: PolicyDiff, side: str, rule: Rule) -> Iterator[str]:
             yield f"                 {word} {evidence.note}"
         return
     accesses = many(evidence.behaviours, "distinct access", "distinct accesses")
+    by = f", by {listed(evidence.executables, 3)}" if evidence.executables else ""
     yield (
         f"                 {word} of {accesses} in {share(len(evidence.units), found.units.get(side, 0))} units, "
-        f"{listed(evidence.phases)}, by {listed(evidence.executables, 3)}"
+        f"{listed(evidence.phases)}{by}"
     )
 
 

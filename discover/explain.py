@@ -292,7 +292,8 @@ def _rule_lines(one: Explained, answer: Answer) -> Iterator[str]:
             yield f"  by           {listed(evidence.executables)}"
         if evidence.first and evidence.last:
             yield f"  between      {evidence.first:%Y-%m-%d %H:%M:%S} and {evidence.last:%Y-%m-%d %H:%M:%S}"
-        yield f"  for example  {listed(evidence.examples, 5)}"
+        if evidence.examples:
+            yield f"  for example  {listed(evidence.examples, 5)}"
     elif evidence.why not in (Why.DECIDED, Why.CLOSED):
         yield "  seen         never: nothing that was recorded needs it"
     admits = evidence.admits

@@ -122,7 +122,7 @@ def _state(policy_class: PolicyClass, state: ClassState, coverage: Mapping[str, 
     if state is ClassState.OPEN:
         return "watched and unused, and the CRD cannot close it: it stays open"
     if state is ClassState.CLOSED:
-        return "watched and unused: closed"
+        return "watched and nothing of it used that is allowed: closed"
     estimate = coverage.get(_CLASS[str(policy_class)])
     if estimate is None or estimate.units < 2:
         return "one unit: how much is still unseen cannot be told"

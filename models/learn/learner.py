@@ -91,21 +91,22 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     leave_out = _phases_left_out(evidence, options)
     units = list(evidence.units)
     rows = _inside(evidence.distinct(leave_out))
-    items, seen = _parts(rows, options)
+    items, seen, refused = _parts(rows, options)
     odd = oddities(seen, items, units, sensitive)
     apart = [] if options.keep_outliers else outliers(odd, units)
     if apart:
         named = {o.unit for o in apart}
         units = [u for u in units if u not in named]
         rows = _inside(evidence.distinct(leave_out, units))
-        items, seen = _parts(rows, options)
+        items, seen, refused = _parts(rows, options)
         odd = oddities(seen, items, units, sensitive)
     warnings = [_set_apart(o) for o in apart] + rarities(odd, units)
     started = evidence.is_host or Phase.START_UP in evidence.phases()
     if not started:
         warnings.append(_NOT_FROM_ITS_START)
         if items:  # a recording of nothing closes nothing
-            seen += _running(rows, seen, evidence, options)
+            ran, out = _allowed(_running(rows, seen, evidence), options)
+            seen, refused = seen + ran, refused | out
     rules: dict[str, tuple[LearnedRule, ...]] = {}
     host = evidence.is_host
     for section, (found, said) in {
@@ -115,10 +116,11 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     }.items():
         rules[section] = tuple(found)
         warnings += said
-    classes = _classes(evidence, seen, items, started=started)
+    classes = _classes(evidence, seen, items, refused, started=started)
     for policy_class, state in classes.items():
         if state is ClassState.CLOSED:
-            rules[str(policy_class)] = closing(str(policy_class))
+            note = "all that was used of it is refused" if policy_class in refused else "watched and never used"
+            rules[str(policy_class)] = closing(str(policy_class), note)
     for section, decided in _by_section(options.additions).items():
         if section != "file":
             known = {r.rule for r in rules.get(section, ())}
@@ -150,24 +152,32 @@ def _learn(evidence: Evidence, options: Options) -> Learned:
     )
 
 
-def _parts(rows: Distinct, options: Options) -> tuple[dict[str, Item], list[Seen]]:
-    """The files, and the accesses of the other classes; without what was refused."""
+def _parts(rows: Distinct, options: Options) -> tuple[dict[str, Item], list[Seen], set[PolicyClass]]:
+    """The files, and the accesses of the other classes; without what was refused, whose classes come last."""
     on_files = rows.columns["class"].where(str(Class.FILE)) & ~rows.columns["op"].where(*_NO_FILE_RULE)
     items = items_of(rows.taken(on_files))
-    seen = seen_in(rows.taken(~on_files))
+    seen, refused = _allowed(seen_in(rows.taken(~on_files)), options)
     if options.refuse:
         items = {p: i for p, i in items.items() if not _refused(p, options.refuse)}
-        seen = [s for s in seen if not _refused(s.access.path or s.access.capability, options.refuse)]
-    return items, seen
+    return items, seen, refused
 
 
-def _running(rows: Distinct, seen: Iterable[Seen], evidence: Evidence, options: Options) -> list[Seen]:
+def _allowed(seen: list[Seen], options: Options) -> tuple[list[Seen], set[PolicyClass]]:
+    """Those that nobody refused, and the classes of the others."""
+    if not options.refuse:
+        return seen, set()
+    out = [s for s in seen if _refused(s.access.path or s.access.capability, options.refuse)]
+    dropped = set(map(id, out))
+    classes = {s.access.policy_class for s in out if s.access.policy_class is not None}
+    return [s for s in seen if id(s) not in dropped], classes
+
+
+def _running(rows: Distinct, seen: Iterable[Seen], evidence: Evidence) -> list[Seen]:
     """What ran before the recording began, where executions were watched, and was not executed since."""
     if evidence.watched.get(str(Class.EXEC)) != "watched":
         return []
     executed = {s.access.path for s in seen if s.access.op is Op.EXEC}
-    found = (s for s in running(rows) if s.access.path not in executed)
-    return [s for s in found if not _refused(s.access.path, options.refuse)]
+    return [s for s in running(rows) if s.access.path not in executed]
 
 
 def _by_section(additions: Iterable[LearnedRule]) -> dict[str, tuple[LearnedRule, ...]]:
@@ -217,7 +227,7 @@ def _set_apart(outlier: Outlier) -> str:
 
 
 def _classes(
-    evidence: Evidence, seen: Iterable[Seen], items: Mapping[str, Item], *, started: bool
+    evidence: Evidence, seen: Iterable[Seen], items: Mapping[str, Item], refused: set[PolicyClass], *, started: bool
 ) -> dict[PolicyClass, ClassState]:
     used = {PolicyClass.FILE} if items else set()
     for one in seen:
@@ -231,6 +241,9 @@ def _classes(
     for policy_class, name in _CLASSES.items():
         if policy_class in used:
             states[policy_class] = ClassState.USED
+        elif policy_class in refused and policy_class is not PolicyClass.FILE and not evidence.is_host:
+            # all that was used is refused: without a rule the class would be open, and the refusal its opposite
+            states[policy_class] = ClassState.CLOSED
         elif evidence.watched.get(str(name)) != "watched":
             states[policy_class] = ClassState.UNWATCHED
         elif policy_class is PolicyClass.FILE or evidence.is_host or not started:

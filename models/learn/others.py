@@ -267,9 +267,9 @@ def capability_rules(
     return rules, warnings
 
 
-def closing(section: str) -> tuple[LearnedRule, ...]:
-    """Block rules that close a class which was watched and never used."""
-    evidence = RuleEvidence(why=Why.CLOSED, note="watched and never used")
+def closing(section: str, note: str) -> tuple[LearnedRule, ...]:
+    """Block rules that close a class of which nothing is allowed; `note` says why."""
+    evidence = RuleEvidence(why=Why.CLOSED, note=note)
     if section == "process":
         everything = ProcessDirectory(dir="/", recursive=True, action="Block")
         return (LearnedRule("process", "match_directories", everything, evidence),)

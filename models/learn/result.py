@@ -30,7 +30,7 @@ class ClassState(StrEnum):
     USED = "used"
     """It has rules: what they do not list follows the posture."""
     CLOSED = "closed"
-    """Watched and never used: closed explicitly, where the CRD can say so."""
+    """Watched and never used, or all of it refused by people: closed explicitly, where the CRD can say so."""
     OPEN = "open"
     """Watched and never used, but the CRD cannot close it."""
     UNWATCHED = "unwatched"

@@ -224,3 +224,15 @@ def test_what_began_before_the_recording_lists_what_ran_and_says_so() -> None:
     assert not any(
         "from its start" in w for w in made([r for r in base() if r["phase"] != "start-up"], kind="Host").warnings
     )
+
+
+@pytest.mark.parametrize("phase", ["start-up", "steady"])
+def test_a_class_of_which_everything_is_refused_is_closed_not_open(phase: str) -> None:
+    rows = [{**r, "phase": phase} for r in base()] + [capable(u, "CAP_NET_RAW", phase=phase) for u in UNITS]
+    learned = made(rows, watched=WATCHED, refuse=(APP, "net_raw"))
+    assert learned.classes[PolicyClass.PROCESS] is ClassState.CLOSED
+    assert learned.classes[PolicyClass.CAPABILITIES] is ClassState.CLOSED
+    policy = KubeArmorPolicy(metadata=Metadata(name="app"), spec=learned.spec)
+    ruleset = compile_policies([policy], Posture.all("audit"))
+    assert not ruleset.decide(Access(op=Op.EXEC, path=APP, source="/usr/bin/runc", parent="/usr/bin/runc")).allowed
+    assert not ruleset.decide(Access(op=Op.CAPABLE, source=APP, capability="net_raw")).allowed
