@@ -74,6 +74,13 @@ class Material:
         return sorted({s.access.path for s in self.seen if s.access.op is Op.EXEC})
 
     @cached_property
+    def ran(self) -> frozenset[str]:
+        """What was executed, or acted and so was executed before the recording began; not the runtime's own."""
+        outside = {str(Phase.RUNTIME_INIT), str(Phase.PROBE)}
+        acted = {s.access.source for s in self.seen if s.phases - outside}
+        return frozenset(acted.union(self.executables))
+
+    @cached_property
     def image_files(self) -> frozenset[str]:
         """The inventory's files that belong to a package."""
         if self.whole is not None:

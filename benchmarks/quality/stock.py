@@ -138,7 +138,7 @@ def admitted(spec: Spec, target: Target, stock: Stock, material: Material) -> Ad
     ask = _Asked(compiled(spec, target), stock.alone(r for r in listed if r.section == "file"))
     examples: list[str] = []
     candidates = _all(stock) if ask.is_open(Op.OPEN) else stock.of(r for r in listed if r.section == "file")
-    ran = set(material.executables)
+    ran = material.ran
     for entry, sources in candidates:
         use = material.files.get(entry.path)
         own = entry.uid is None or entry.uid in material.uids
