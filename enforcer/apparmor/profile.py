@@ -6,6 +6,7 @@ AppArmor 3 and newer, under the features of 3.0, so that newer mediation (user n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -38,7 +39,9 @@ _TYPES = {
     "all": ("",),
 }
 _PERMS = {"r": "rmk", "w": "wlk"}
-_ALWAYS = ("ptrace,", "signal,", "unix,", "dbus,", "umount,")
+_ALWAYS = ("ptrace,", "signal,", "dbus,", "umount,")
+_UNIX = re.compile(r"(.*)\bnetwork(?: (stream|dgram|seqpacket))?,")
+"""A rule about sockets that is one about AF_UNIX too: a plain ``unix,`` allows all on kernels without such rules."""
 
 
 @dataclass(frozen=True)
@@ -290,7 +293,11 @@ class _Translator:
         return self.ruleset.decide(access).rule is not None and self.ruleset.decide(access).allowed
 
     def _network(self, _source: str, settled: Settled) -> Iterator[str]:
-        yield from _keyed(settled, self._closed("network"), "network", _sockets)
+        for line in _keyed(settled, self._closed("network"), "network", _sockets):
+            yield line
+            if found := _UNIX.fullmatch(line):
+                kind = f" type={found[2]}" if found[2] else ""
+                yield f"{found[1]}unix{kind},"
 
     def _capabilities(self, _source: str, settled: Settled) -> Iterator[str]:
         yield from _keyed(settled, self._closed("capabilities"), "capability", lambda r: (capability_name(r.value),))

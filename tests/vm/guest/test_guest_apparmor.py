@@ -257,6 +257,7 @@ def test_a_command_runs_under_its_policy(tmp_path: Path) -> None:
     assert Path("/etc/hostname").read_text() in done.stdout
     assert "Permission denied" in done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    told = [a for a in told if a["Resource"] != "/etc/locale.alias"]  # libc's, in some locales
     assert [(a["Data"], a["Resource"]) for a in told] == [("op=open", "/etc/passwd")]
     (alert,) = told
     assert (alert["Action"], alert["PolicyName"], alert["Source"]) == ("Block", "DefaultPosture", CAT)
